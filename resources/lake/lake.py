@@ -1,0 +1,263 @@
+"""The lake: every table of every tenant, one Parquet file per tenant and day.
+
+    tenant=<tenant>/<table>/day=<YYYY-MM-DD>.parquet
+
+Tenant first, so that one folder is what a tenant may see, and what is deleted when it leaves.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resources.errors import PermanentFailure
+from resources.lake.storage import LocalStorage
+from resources.lake.table import Table
+from resources.partition import Partition, check_tenant
+
+ROW_GROUP_ROWS = 250_000
+"""Between 150,000 and 500,000 rows the file is smallest and one entity is still quick to read."""
+
+FACTS_KEY = b"novacron.facts"
+
+
+class CorruptPartition(PermanentFailure):
+    """A stored file that cannot be read or is not what its table declares; `path` names it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is damaged: {reason}. The other partitions of this tenant are not touched by it; "
+            "materialize this one again."
+        )
+
+
+class MissingPartition(PermanentFailure):
+    """A partition that should have been stored earlier and was not."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a partition records of its own making; stored in the Parquet file's footer.
+
+    `as_of_ms` is the instant the data pretend to be at. `samples_seen` and `samples_expected` are
+    counted where the data came from measurements. `days_read` and `days_missing` say which days of
+    a trailing window were there. `notes` are sentences a reader must know.
+    """
+
+    as_of_ms: int | None = None
+    samples_seen: int | None = None
+    samples_expected: int | None = None
+    days_read: tuple[str, ...] = ()
+    days_missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> float | None:
+        """Samples seen over samples expected, 0 to 1; None where nothing was expected."""
+        if not self.samples_expected:
+            return None
+        return min(1.0, (self.samples_seen or 0) / self.samples_expected)
+
+    def to_json(self) -> str:
+        return json.dumps({name: value for name, value in vars(self).items() if value not in (None, ())}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Facts":
+        stored = json.loads(text)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one stored partition is: its place, size, content hash and facts."""
+
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+    facts: Facts = field(default_factory=Facts)
+
+
+class Lake:
+    """Writes and reads tables under one root; all storage goes through `LocalStorage`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.storage = LocalStorage(root)
+
+    @staticmethod
+    def relative_path(table: str, tenant: str, day: date, extension: str = "parquet") -> str:
+        """Return where a partition lies below the root. Files of other extensions lie beside it."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", table) or not re.fullmatch(r"[a-z0-9]{1,8}", extension):
+            raise PermanentFailure(f"{table}.{extension} is not the name of a table's file.")
+        return f"tenant={check_tenant(tenant)}/{table}/day={day.isoformat()}.{extension}"
+
+    def path(self, table: str, partition: Partition, extension: str = "parquet") -> Path:
+        return self.storage.location(self.relative_path(table, partition.tenant, partition.day, extension))
+
+    def tenant_folder(self, tenant: str) -> Path:
+        return self.storage.location(f"tenant={check_tenant(tenant)}")
+
+    def write(
+        self,
+        table: Table,
+        partition: Partition,
+        data: pa.Table,
+        facts: Facts | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Stored:
+        """Check `data` against `table` and store it as `partition`, in place of what was there.
+
+        `files` (extension -> content, such as a report's PDF) are stored beside the partition
+        before it. The same arguments give the same bytes.
+
+        Raises:
+            TableViolation: the data break the declaration; nothing is written.
+            TransientFailure: the disk is full or the folder cannot be written; the old data stay.
+        """
+        facts = facts or Facts()
+        content = encode(table, data, facts)
+        for extension, file in sorted((files or {}).items()):
+            self.storage.put(self.relative_path(table.name, partition.tenant, partition.day, extension), file)
+        self.storage.put(self.relative_path(table.name, partition.tenant, partition.day), content)
+        return Stored(
+            path=self.path(table.name, partition),
+            rows=data.num_rows,
+            bytes=content.size,
+            sha256=hashlib.sha256(content).hexdigest(),
+            facts=facts,
+        )
+
+    def read(
+        self, table: Table, tenant: str, days: Sequence[date], columns: Sequence[str] | None = None
+    ) -> tuple[pa.Table, list[date]]:
+        """Return the rows of the stored ones among `days`, oldest first, and the days that are stored.
+
+        The rows of a day keep their order, and a `day` column (date32) comes last. A nullable
+        column that an older file lacks is null there.
+
+        Raises:
+            CorruptPartition: a file is damaged or misses a column that must have values.
+        """
+        wanted = list(columns) if columns is not None else table.column_names
+        schema = pa.schema([table.column(name).field() for name in wanted])
+        parts, found = [], []
+        for day in sorted(days):
+            relative = self.relative_path(table.name, tenant, day)
+            if self.storage.exists(relative):
+                part = self._read_one(self.storage.location(relative), schema)
+                parts.append(part.append_column("day", pa.array(np.full(part.num_rows, _days(day), np.int32), pa.date32())))
+                found.append(day)
+        empty = schema.append(pa.field("day", pa.date32())).empty_table()
+        if not parts:
+            return empty, []
+        return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), found
+
+    def read_day(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return one partition's rows.
+
+        Raises:
+            MissingPartition: it was never stored.
+            CorruptPartition: its file is damaged.
+        """
+        data, found = self.read(table, partition.tenant, [partition.day], columns)
+        if not found:
+            raise MissingPartition(
+                f"table {table.name} holds nothing for {partition.tenant} on {partition.day}. "
+                f"Materialize {table.name} for that day first."
+            )
+        return data.drop_columns(["day"])
+
+    def _read_one(self, path: Path, schema: pa.Schema) -> pa.Table:
+        try:
+            file = pq.ParquetFile(path)
+            stored = file.schema_arrow
+            present = [name for name in schema.names if name in stored.names]
+            data = file.read(columns=present)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptPartition(path, str(error).splitlines()[0]) from error
+        arrays = []
+        for declared in schema:
+            if declared.name in present:
+                if data.schema.field(declared.name).type != declared.type:
+                    found = data.schema.field(declared.name).type
+                    raise CorruptPartition(path, f"column {declared.name} is {found}, declared {declared.type}")
+                arrays.append(data.column(declared.name))
+            elif declared.nullable:
+                arrays.append(pa.nulls(data.num_rows, declared.type))
+            else:
+                raise CorruptPartition(path, f"column {declared.name} is missing")
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def stored(self, table: str, partition: Partition) -> Stored:
+        """Return what is stored as `partition`, read from the file itself.
+
+        Raises:
+            MissingPartition, CorruptPartition: as `read_day`.
+        """
+        relative = self.relative_path(table, partition.tenant, partition.day)
+        if not self.storage.exists(relative):
+            raise MissingPartition(f"table {table} holds nothing for {partition.tenant} on {partition.day}.")
+        content = self.storage.read(relative)
+        rows, facts = read_footer(self.storage.location(relative))
+        return Stored(
+            self.storage.location(relative), rows, len(content), hashlib.sha256(content).hexdigest(), facts
+        )
+
+    def footer(self, table: str, partition: Partition) -> tuple[int, Facts]:
+        """Return a stored partition's number of rows and facts, without reading its data."""
+        return read_footer(self.path(table, partition))
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have a folder, sorted."""
+        return [name.removeprefix("tenant=") for name in self.storage.names("") if name.startswith("tenant=")]
+
+    def tables(self, tenant: str) -> list[str]:
+        """Return the names of the tables that `tenant` has a folder for, sorted."""
+        return self.storage.names(f"tenant={check_tenant(tenant)}")
+
+    def days(self, table: str, tenant: str) -> list[date]:
+        """Return the days stored for a tenant's table, oldest first."""
+        names = self.storage.names(f"tenant={check_tenant(tenant)}/{table}")
+        matches = (re.fullmatch(r"day=(\d{4}-\d{2}-\d{2})\.parquet", name) for name in names)
+        return [date.fromisoformat(match.group(1)) for match in matches if match]
+
+
+def encode(table: Table, data: pa.Table, facts: Facts) -> pa.Buffer:
+    """Return the Parquet bytes of `data` as `table`: checked, sorted, with nothing of the clock in them."""
+    conformed = table.conform(data)
+    metadata = {**(conformed.schema.metadata or {}), FACTS_KEY: facts.to_json().encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        conformed.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=ROW_GROUP_ROWS,
+        write_statistics=True,
+        version="2.6",
+    )
+    return sink.getvalue()
+
+
+def read_footer(path: Path) -> tuple[int, Facts]:
+    """Return the rows and facts in a Parquet footer; `CorruptPartition` names a damaged file."""
+    try:
+        metadata: Any = pq.read_metadata(path)
+        facts = (metadata.metadata or {}).get(FACTS_KEY, b"{}")
+        return metadata.num_rows, Facts.from_json(facts)
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise CorruptPartition(path, str(error).splitlines()[0]) from error
+
+
+def _days(day: date) -> int:
+    return day.toordinal() - date(1970, 1, 1).toordinal()

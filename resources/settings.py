@@ -1,0 +1,158 @@
+"""All settings: environment variables `ANALYTICS_*`, then `analytics.toml` in the home, then defaults."""
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import tomllib
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from resources.errors import InvalidInput
+
+PREFIX = "ANALYTICS_"
+FILE_NAME = "analytics.toml"
+
+
+class Settings(BaseModel):
+    """Every setting, with unit, range and default. A wrong or unknown one stops the start-up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path = Field(Path("novacron-home"), description="Folder that holds everything that is written.")
+    source: Literal["files", "simulated"] = Field(
+        "files",
+        description="Where samples come from. Tenants with imported traces always read those.",
+    )
+    first_day: date | None = Field(
+        None,
+        description="First day of the grid (YYYY-MM-DD). Unset: the first day that the source has samples of.",
+    )
+    resolution_seconds: int = Field(
+        300, ge=60, le=3600, description="Width of a bucket of the sample tables, in seconds; must divide an hour."
+    )
+    minimum_coverage: float = Field(
+        0.7, ge=0, le=1, description="Share of expected samples below which an analysis says insufficient_data."
+    )
+    max_partitions_per_run: int = Field(
+        10, ge=1, le=100, description="Partitions that one run of a backfill computes, a count."
+    )
+    query_max_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="Rows a query may return, a count.")
+    query_timeout_seconds: int = Field(60, ge=1, le=3600, description="Seconds a query may run.")
+    query_memory_mb: int = Field(1024, ge=64, le=1_000_000, description="Memory a query may use, in MB.")
+    query_threads: int = Field(2, ge=1, le=256, description="Threads a query may use, a count.")
+    asset_owner: str = Field(
+        "team:novacron-operations",
+        pattern=r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$",
+        description="Owner shown on every asset: team:NAME or an e-mail address.",
+    )
+    simulated_seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of the simulated fleet.")
+    simulated_tenants: int = Field(3, ge=1, le=200, description="Tenants of the simulated fleet, a count.")
+    simulated_vms: int = Field(20, ge=1, le=10_000, description="VMs of each simulated tenant, a count.")
+    simulated_first_day: date = Field(date(2026, 1, 1), description="Day the simulated fleet starts (YYYY-MM-DD).")
+    simulated_days: int = Field(28, ge=1, le=400, description="Days the simulated fleet runs.")
+    simulated_interval_seconds: int = Field(
+        60, ge=1, le=300, description="Seconds between two samples of a simulated series."
+    )
+
+    @field_validator("resolution_seconds")
+    @classmethod
+    def _divides_an_hour(cls, value: int) -> int:
+        if 3600 % value:
+            raise ValueError("an hour must be a whole number of buckets")
+        return value
+
+    @property
+    def lake_root(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def traces_root(self) -> Path:
+        """Where imported trace files are kept."""
+        return self.home / "traces"
+
+    @property
+    def pipelines_folder(self) -> Path:
+        """Where an operator puts pipeline files besides the built-in ones."""
+        return self.home / "pipelines"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+
+def load_settings(home: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in force; `home` (a command's `--home`) beats the environment, that beats the file.
+
+    Raises:
+        InvalidInput: a setting is unknown or out of range (named with its value and where it was
+            set), or the home's file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    given = {
+        name.removeprefix(PREFIX).lower(): (value, f"environment variable {name}")
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+    if home is not None:
+        given["home"] = (str(home), "--home")
+    place = Path(given["home"][0] if "home" in given else Settings.model_fields["home"].default)
+    place = place.expanduser().absolute()
+    values: dict[str, tuple[Any, str]] = _read_file(place / FILE_NAME)
+    values.update(given)
+    values["home"] = (str(place), values.get("home", ("", "default"))[1])
+    _refuse_unknown(values)
+    try:
+        return Settings.model_validate({name: value for name, (value, _) in values.items()})
+    except ValidationError as error:
+        raise InvalidInput("\n".join(_explain(problem, values) for problem in error.errors())) from None
+
+
+def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read {path}: {error}. Mend its permissions or remove it.") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is not TOML: {error}.") from error
+    if "home" in values:
+        raise InvalidInput(f"{path} sets home, but lies in it. Use --home or ANALYTICS_HOME.")
+    return {name: (value, str(path)) for name, value in values.items()}
+
+
+def _refuse_unknown(values: Mapping[str, tuple[Any, str]]) -> None:
+    for name, (value, origin) in values.items():
+        if name not in Settings.model_fields:
+            known = ", ".join(sorted(Settings.model_fields))
+            raise InvalidInput(f"setting {name} = {value!r} ({origin}) does not exist. Settings are: {known}.")
+
+
+def _explain(problem: Any, values: Mapping[str, tuple[Any, str]]) -> str:
+    name = str(problem["loc"][0])
+    value, origin = values.get(name, ("", "default"))
+    field = Settings.model_fields[name]
+    return (
+        f"setting {name} = {value!r} ({origin}) is wrong: {problem['msg']}. "
+        f"Allowed: {describe_range(name)}. {field.description}"
+    )
+
+
+def describe_range(name: str) -> str:
+    """Return the allowed values of the setting `name` as text, such as `1 to 100`."""
+    schema = Settings.model_json_schema()["properties"][name]
+    options = [schema, *schema.get("anyOf", [])]
+    for option in options:
+        if "enum" in option:
+            return ", ".join(str(value) for value in option["enum"])
+        if "minimum" in option or "maximum" in option:
+            return f"{option.get('minimum', '-')} to {option.get('maximum', '-')}"
+        if option.get("format") == "date":
+            return "a day as YYYY-MM-DD"
+        if "pattern" in option:
+            return f"text that matches {option['pattern']}"
+    return str(schema.get("type", "text"))
