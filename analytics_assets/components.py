@@ -7,6 +7,7 @@ A component file declares one `COMPONENT`: its parameters, what it reads, the ta
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from resources.errors import InvalidInput
 from resources.inventory.source import InventorySource
 from resources.lake.lake import Facts, Lake, MissingPartition
 from resources.lake.table import Table
+from resources.lake.warehouse import QueryLimits, TenantSession, open_session
 from resources.monitoring.source import MetricSource
 from resources.partition import Partition, day_start_ms
 
@@ -132,10 +134,13 @@ class Workplace:
     lake: Lake
     metrics: MetricSource
     inventory: InventorySource
+    limits: QueryLimits
     resolution_seconds: int
     minimum_coverage: float
     days_read: set[date] = field(default_factory=set)
     days_missing: set[date] = field(default_factory=set)
+    _sessions: "dict[tuple[date, ...] | None, TenantSession]" = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
 
     def tables(self, role: str) -> Sequence[Table]:
         """Return the tables of the instances that are read under `role`."""
@@ -183,6 +188,35 @@ class Workplace:
         """Return the instant this day's data under `role` pretend to be at, the day's end unless they say otherwise."""
         stored = self.facts_of(role).as_of_ms
         return stored if stored is not None else day_start_ms(self.partition.day) + 86_400_000
+
+    def query(self, sql: str, days: Sequence[date] | None = None) -> pa.Table:
+        """Return the rows of one SELECT over the upstream tables of this tenant, as views by table name.
+
+        `days` are the days whose files may be opened (all stored ones if None): pass the window that
+        the statement selects, so that its cost does not grow with the age of the lake.
+        """
+        key = None if days is None else tuple(sorted(days))
+        if key is not None:
+            self._remember(key)
+        if key not in self._sessions:
+            tables = [instance.table for instance in self.instance.upstream]
+            self._sessions[key] = self._open.enter_context(
+                open_session(self.lake, self.partition.tenant, tables, self.limits, key)
+            )
+        return self._sessions[key].query(sql)
+
+    def _remember(self, days: Sequence[date]) -> None:
+        tables = [instance.table.name for instance in self.instance.upstream]
+        stored = {day for day in days if any(self.lake.has(table, self.partition.tenant, day) for table in tables)}
+        self.days_read.update(stored)
+        self.days_missing.update(set(days) - stored)
+
+    def __enter__(self) -> "Workplace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sessions.clear()
+        self._open.close()
 
     def _single(self, role: str) -> Table:
         tables = self.tables(role)

@@ -217,6 +217,10 @@ class Lake:
         """Return a stored partition's number of rows and facts, without reading its data."""
         return read_footer(self.path(table, partition))
 
+    def has(self, table: str, tenant: str, day: date) -> bool:
+        """Return whether that partition is stored."""
+        return self.storage.exists(self.relative_path(table, tenant, day))
+
     def tenants(self) -> list[str]:
         """Return the tenants that have a folder, sorted."""
         return [name.removeprefix("tenant=") for name in self.storage.names("") if name.startswith("tenant=")]

@@ -1,0 +1,37 @@
+"""The Dagster code location: the assets, jobs, schedules and sensors of every pipeline in the home."""
+
+import dagster as dg
+
+from analytics_assets.assets import build_assets
+from analytics_assets.partitions import grid
+from analytics_assets.pipelines.graph import instances, pipelines
+from resources.analytics_home import AnalyticsHome
+from resources.settings import Settings, load_settings
+from schedules.daily import daily_schedule
+from sensors.tenant_discovery import tenant_discovery
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """Return everything that Dagster loads for a home."""
+    loaded = pipelines(settings)
+    jobs = {
+        pipeline.name: dg.define_asset_job(
+            pipeline.job_name,
+            selection=[instance.table.name for instance in pipeline.instances],
+            partitions_def=grid(settings),
+            description=pipeline.description,
+        )
+        for pipeline in loaded
+    }
+    return dg.Definitions(
+        assets=build_assets(instances(loaded), settings),
+        jobs=list(jobs.values()),
+        schedules=[daily_schedule(pipeline, jobs[pipeline.name]) for pipeline in loaded if pipeline.cron],
+        sensors=[tenant_discovery(settings)],
+        resources={"analytics": AnalyticsHome(home=str(settings.home))},
+        # Parallelism is concurrent runs: a process for each step costs 7 times the step and more.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs(load_settings())

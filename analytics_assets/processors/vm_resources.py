@@ -1,0 +1,173 @@
+"""Answers: what did each VM use in each 5-minute bucket of the day?
+
+Method: raw samples of every VM metric are put on the grid here (`kernels/gridding.py`): mean and
+maximum of a gauge, rate of a counter. A bucket in which a VM sent nothing has no row; a metric it
+did not send is null. Coverage counts samples against what a VM seen that day would send of the
+metrics it has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from analytics_assets.components import Component, NoParameters, Result, Workplace
+from analytics_assets.kernels.gridding import Gridded, grid
+from resources.lake.lake import Facts
+from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+from resources.monitoring.metrics import VM_COLUMNS, VM_METRICS
+from resources.partition import Partition
+
+LEAD_IN_MS = 900_000
+"""How far before midnight to look for the sample that a counter's first increase begins at."""
+
+_ABOUT = {metric.column: (metric.description, metric.unit) for metric in VM_METRICS}
+
+
+def measured_columns(statistics: dict[str, str]) -> tuple[Column, ...]:
+    """Return the columns of every VM metric: one per statistic (suffix -> how it is made)."""
+    return tuple(
+        Column(
+            f"{stem}_{suffix}",
+            pa.float32(),
+            f"{_ABOUT[stem][0][0].upper()}{_ABOUT[stem][0][1:]}: {how}",
+            _ABOUT[stem][1],
+            nullable=True,
+            minimum=0,
+        )
+        for stem in VM_COLUMNS
+        for suffix, how in statistics.items()
+    )
+
+
+VM_RESOURCES = Table(
+    "vm_resources",
+    "what one VM used in one bucket of the grid (5 minutes unless set otherwise)",
+    (
+        Column("vm_id", ENTITY, "VM"),
+        Column("ts", TIMESTAMP, "Start of the bucket, UTC"),
+        Column("node_id", ENTITY, "Node the VM ran on", nullable=True),
+        *measured_columns({"mean": "mean over the bucket", "max": "highest sample in the bucket"}),
+        Column("samples_seen", pa.int32(), "Samples of all metrics in the bucket", minimum=1),
+        Column("samples_expected", pa.int32(), "Samples a complete bucket would have", minimum=1),
+    ),
+    primary_key=("vm_id", "ts"),
+    measured=True,
+)
+
+
+@dataclass
+class VmGrid:
+    """Gridded pieces, gathered by column until the day is complete."""
+
+    pieces: dict[str, list[Gridded]] = field(default_factory=dict)
+    vm_metrics: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, column: str, metric: str, piece: Gridded) -> None:
+        self.pieces.setdefault(column, []).append(piece)
+        for index in np.unique(piece.entity):
+            self.vm_metrics.setdefault(piece.entities[int(index)], set()).add(metric)
+
+    @property
+    def all_pieces(self) -> Sequence[Gridded]:
+        return [piece for pieces in self.pieces.values() for piece in pieces]
+
+
+def compute(workplace: Workplace, parameters: NoParameters) -> Result:
+    """Collect the day's raw samples and put them on the grid."""
+    partition = workplace.partition
+    gathered = VmGrid()
+    for metric in VM_METRICS:
+        batches = workplace.metrics.samples(
+            partition.tenant, [metric.name], partition.start_ms - LEAD_IN_MS, partition.end_ms
+        )
+        for batch in batches:
+            piece = grid(batch, metric.kind, partition.start_ms, partition.end_ms, workplace.resolution_seconds * 1000)
+            gathered.add(metric.column, metric.name, piece)
+    interval = workplace.metrics.sample_interval_seconds(partition.tenant)
+    data = to_table(gathered, partition, workplace.resolution_seconds, interval)
+    facts = facts_of(gathered, data, partition, workplace.resolution_seconds, interval)
+    pieces = gathered.all_pieces
+    return Result(
+        data,
+        facts,
+        numbers={
+            "vms": len(gathered.vm_metrics),
+            "late_samples": sum(piece.late for piece in pieces),
+            "repeated_samples": sum(piece.repeated for piece in pieces),
+            "not_finite_samples": sum(piece.not_finite for piece in pieces),
+            "frozen_twin_samples": sum(piece.frozen for piece in pieces),
+        },
+    )
+
+
+def to_table(gathered: VmGrid, partition: Partition, resolution_seconds: int, interval_seconds: int) -> pa.Table:
+    """Return the gathered pieces as one wide table: a row per VM and bucket that has any sample."""
+    vms = sorted(gathered.vm_metrics)
+    code = {vm: number for number, vm in enumerate(vms)}
+    buckets = 86_400 // resolution_seconds
+    shape = len(vms) * buckets
+    seen = np.zeros(shape, np.int32)
+    nodes: list[str] = sorted({place for piece in gathered.all_pieces for place in piece.places})
+    node_code = {name: number for number, name in enumerate(nodes)}
+    node = np.full(shape, -1, np.int32)
+    columns: dict[str, NDArray[np.float32]] = {}
+    for stem in VM_COLUMNS:
+        mean, maximum = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        for piece in gathered.pieces.get(stem, []):
+            codes = np.array([code.get(name, -1) for name in piece.entities], np.int64)
+            cell = codes[piece.entity] * buckets + piece.bucket
+            free = np.isnan(mean[cell])
+            mean[cell[free]], maximum[cell[free]] = piece.mean[free], piece.maximum[free]
+            np.add.at(seen, cell, piece.samples)
+            places = np.array([node_code[name] for name in piece.places] or [-1], np.int32)
+            unplaced = (node[cell] < 0) & (piece.place >= 0)
+            node[cell[unplaced]] = places[piece.place[unplaced]]
+        columns[f"{stem}_mean"], columns[f"{stem}_max"] = mean, maximum
+    row = np.flatnonzero(seen)
+    vm, bucket = row // buckets, row % buckets
+    metrics = np.array([len(gathered.vm_metrics[name]) for name in vms] or [0], np.int64)
+    per_bucket = max(1, resolution_seconds // interval_seconds)
+    arrays = {
+        "vm_id": pa.DictionaryArray.from_arrays(pa.array(vm.astype(np.int32)), pa.array(vms, pa.string())),
+        "ts": pa.array(partition.start_ms + bucket * resolution_seconds * 1000, pa.int64()).cast(TIMESTAMP),
+        "node_id": pa.DictionaryArray.from_arrays(
+            pa.array(node[row], mask=node[row] < 0), pa.array(nodes, pa.string())
+        ),
+        **{name: pa.array(values[row], from_pandas=True) for name, values in columns.items()},
+        "samples_seen": pa.array(seen[row]),
+        "samples_expected": pa.array((metrics[vm] * per_bucket).astype(np.int32)),
+    }
+    return pa.table(arrays)
+
+
+def facts_of(
+    gathered: VmGrid, data: pa.Table, partition: Partition, resolution_seconds: int, interval_seconds: int
+) -> Facts:
+    """Return coverage and as_of: the day's end, or the end of the last bucket with samples while the day runs."""
+    last = max((piece.last_ts_ms for piece in gathered.all_pieces), default=-1)
+    if last < 0:
+        return Facts(as_of_ms=partition.end_ms, notes=("No VM of this tenant sent a sample on this day.",))
+    resolution_ms = resolution_seconds * 1000
+    bucket_end = partition.start_ms + ((last - partition.start_ms) // resolution_ms + 1) * resolution_ms
+    as_of = min(partition.end_ms, bucket_end)
+    per_metric = (as_of - partition.start_ms) // 1000 // interval_seconds
+    expected = sum(len(metrics) for metrics in gathered.vm_metrics.values()) * per_metric
+    seen = int(np.asarray(data.column("samples_seen")).sum())
+    return Facts(as_of_ms=as_of, samples_seen=seen, samples_expected=expected)
+
+
+COMPONENT = Component(
+    name="vm_resources",
+    stage="processors",
+    title="VM resource collector",
+    description="Collects the CPU, memory, disk and network use of a tenant's VMs and puts it on the grid: "
+    "mean and maximum per bucket, counters as rates, gaps as gaps.",
+    parameters=NoParameters,
+    inputs=(),
+    table=VM_RESOURCES,
+    compute=compute,
+    reads=("metrics",),
+)

@@ -1,0 +1,332 @@
+"""The PDF of a report: A4, page one answers, then evidence, coverage, and the figures' SQL.
+
+The same report gives the same bytes: reportlab runs in its invariant mode, which keeps the clock
+and random ids out of the file.
+"""
+
+import html
+from collections.abc import Mapping
+from functools import cache
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+from analytics_assets.charts.pdf import chart_flowable
+from analytics_assets.reports import rerun, typeface, words
+from analytics_assets.reports.document import Answer, Exhibit, Figure, Finding, GridColumn, Report, Section
+
+AUTHOR = "NovaCron Performance Analytics"
+MARGIN = 51.0
+WIDTH = 595.28 - 2 * MARGIN
+TABLE_ROWS = 40
+"""Rows of a table that are printed; the rest is one query away."""
+SQL_WIDTH = 106
+"""Characters of the fixed-width font that fit on a line."""
+
+INK, MUTED, RULE, FILL, LINK = "#1b1f24", "#5b6570", "#d5dae0", "#f3f5f7", "#1f4e79"
+TONES: Mapping[str, str] = {"critical": "#b3261e", "immediate": "#b85000", "warning": "#7a6200", "notice": MUTED}
+
+
+def write(report: Report) -> bytes:
+    """Return the report as a PDF file."""
+    from reportlab.pdfgen.canvas import Canvas
+    from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
+
+    typeface.register()
+
+    class NumberedCanvas(Canvas):  # type: ignore[misc]
+        """Writes the number of pages, known only at the end, into a form that every page draws."""
+
+        def save(self) -> None:
+            self.beginForm("pages")
+            self.setFont(typeface.REGULAR, 7.5)
+            self.setFillColor(MUTED)
+            self.drawString(0, 0, str(self._pageNumber - 1))
+            self.endForm()
+            super().save()
+
+    class Document(BaseDocTemplate):  # type: ignore[misc]
+        """Enters each heading into the outline as it lands on its page."""
+
+        def afterFlowable(self, flowable: Any) -> None:  # noqa: N802 - reportlab's name
+            entry = getattr(flowable, "outline", None)
+            if entry:
+                key, text, level = entry
+                self.canv.bookmarkPage(key)
+                self.canv.addOutlineEntry(text, key, level, closed=level == 0 and key == "appendix")
+
+    def furniture(canvas: Any, document: Any) -> None:
+        page = document.page
+        canvas.saveState()
+        canvas.setFont(typeface.REGULAR, 7.5)
+        canvas.setFillColor(MUTED)
+        canvas.setStrokeColor(RULE)
+        canvas.setLineWidth(0.5)
+        if page > 1:
+            canvas.drawString(MARGIN, 808, f"NovaCron \u00b7 {report.title}")
+            canvas.drawRightString(595.28 - MARGIN, 808, f"{report.tenant} \u00b7 {report.day.isoformat()}")
+            canvas.line(MARGIN, 801, 595.28 - MARGIN, 801)
+        canvas.drawString(MARGIN, 28, f"{report.name} \u00b7 as of {report.as_of} UTC")
+        right = 595.28 - MARGIN - 12
+        canvas.drawRightString(right - 2, 28, f"Page {page} of")
+        canvas.translate(right, 28)
+        canvas.doForm("pages")
+        canvas.restoreState()
+
+    buffer = BytesIO()
+    document = Document(
+        buffer,
+        pagesize=(595.28, 841.89),
+        invariant=1,
+        lang="en",
+        title=report.heading,
+        author=AUTHOR,
+        subject=f"{report.title}: tenant {report.tenant}, day {report.day.isoformat()} (UTC)",
+        creator=AUTHOR,
+        keywords=f"{report.tenant} {report.day.isoformat()} {report.name}",
+    )
+    frame = Frame(MARGIN, 46, WIDTH, 744, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
+    document.addPageTemplates([PageTemplate(frames=[frame], onPage=furniture)])
+    document.build(_story(report), canvasmaker=NumberedCanvas)
+    return buffer.getvalue()
+
+
+def _story(report: Report) -> list[Any]:
+    from reportlab.platypus import CondPageBreak, PageBreak
+
+    anchors = {figure.id: f"figure-{place}" for place, figure in enumerate(report.figures, start=1)}
+    story = [*_top(report)]
+    for answer in report.answers:
+        story += _answer(answer, anchors)
+    if any(section.exhibits for section in report.sections):
+        story.append(PageBreak())
+    for place, section in enumerate(report.sections):
+        story += _section(section, f"section-{place}", anchors)
+    story += _section(report.coverage, "coverage", anchors)
+    story.append(CondPageBreak(160))
+    story.append(_heading("What is not known", "unknown"))
+    story += [_paragraph(sentence, "bullet") for sentence in report.unknown]
+    story += _appendix(report, anchors)
+    return story
+
+
+@cache
+def _styles() -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.enums import TA_RIGHT
+    from reportlab.lib.styles import ParagraphStyle
+
+    base = ParagraphStyle(
+        "body", fontName=typeface.REGULAR, fontSize=9, leading=12.6, textColor=HexColor(INK), allowWidows=0,
+        allowOrphans=0, spaceAfter=4,
+    )  # fmt: skip
+
+    def style(name: str, **changes: Any) -> Any:
+        return ParagraphStyle(name, parent=base, **changes)
+
+    bold = {"fontName": typeface.BOLD}
+    muted = {"textColor": HexColor(MUTED)}
+    return SimpleNamespace(
+        body=base,
+        title=style("title", fontSize=20, leading=24, spaceAfter=1, **bold),
+        subtitle=style("subtitle", fontSize=9.5, leading=13, spaceAfter=9, **muted),
+        heading=style("heading", fontSize=13.5, leading=17, spaceBefore=12, spaceAfter=5, keepWithNext=1, **bold),
+        question=style("question", fontSize=11, leading=14, spaceBefore=9, spaceAfter=3, keepWithNext=1, **bold),
+        caption=style("caption", leading=12, spaceBefore=7, spaceAfter=2, keepWithNext=1, **bold),
+        bullet=style("bullet", leftIndent=10, bulletIndent=0, spaceAfter=3),
+        finding=style("finding", spaceAfter=0),
+        label=style("label", fontSize=7.5, leading=9.5, spaceAfter=0, **muted),
+        value=style("value", fontSize=16, leading=19, spaceAfter=0, **bold),
+        cell=style("cell", fontSize=7.8, leading=9.8, spaceAfter=0),
+        cell_right=style("cell_right", fontSize=7.8, leading=9.8, spaceAfter=0, alignment=TA_RIGHT),
+        head=style("head", fontSize=7.5, leading=9.2, spaceAfter=0, **bold),
+        head_right=style("head_right", fontSize=7.5, leading=9.2, spaceAfter=0, alignment=TA_RIGHT, **bold),
+        small=style("small", fontSize=7.5, leading=9.8, spaceAfter=2, **muted),
+        hash=style("hash", fontName=typeface.MONO, fontSize=6.3, leading=8.4, spaceAfter=4, **muted),
+        sql=style(
+            "sql", fontName=typeface.MONO, fontSize=7.3, leading=9.4, backColor=HexColor(FILL), borderPadding=(5, 6, 5, 6),
+            leftIndent=6, rightIndent=6, spaceBefore=4, spaceAfter=13,
+        ),  # fmt: skip
+    )
+
+
+def _paragraph(text: str, style: str = "body", more: str = "") -> Any:
+    """Return a paragraph of plain `text`; `more` is markup that follows it."""
+    from reportlab.platypus import Paragraph
+
+    bullet = "\u2022" if style == "bullet" else None
+    return Paragraph(typeface.markup(text) + more, getattr(_styles(), style), bulletText=bullet)
+
+
+def _heading(text: str, key: str, style: str = "heading", level: int = 0) -> Any:
+    paragraph = _paragraph(text, style)
+    paragraph.outline = (key, text, level)
+    return paragraph
+
+
+def _reference(figure_id: str, anchors: Mapping[str, str]) -> str:
+    shown = html.escape(words.name(figure_id), quote=False)
+    return f' <a href="#{anchors[figure_id]}" color="{LINK}"><font size="6.8">{shown}</font></a>'
+
+
+def _top(report: Report) -> list[Any]:
+    from reportlab.lib.colors import HexColor
+    from reportlab.platypus import Table
+
+    when = f"{report.tenant} \u00b7 {report.day.isoformat()} \u00b7 as of {report.as_of} (all times are UTC)"
+    cells = []
+    for item in report.headline:
+        tone = TONES[item.severity] if item.severity and item.value != "0" else INK
+        shown = f'<font color="{tone}">{typeface.markup(item.value)}</font>'
+        cells.append([_paragraph(item.label, "label"), _paragraph("", "value", shown), _paragraph(item.note, "label")])
+    band = Table([cells], colWidths=[WIDTH / len(cells)] * len(cells))
+    band.setStyle(
+        [
+            ("BACKGROUND", (0, 0), (-1, -1), HexColor(FILL)),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("TOPPADDING", (0, 0), (-1, -1), 6),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 7),
+            ("LINEBEFORE", (1, 0), (-1, -1), 0.5, HexColor(RULE)),
+        ]
+    )
+    band.spaceAfter = 4
+    return [_heading(report.title, "top", "title"), _paragraph(when, "subtitle"), band]
+
+
+def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
+    from reportlab.platypus import KeepTogether
+
+    shown = answer.findings[: answer.shown]
+    ranked = any(finding.severity != "notice" for finding in shown)
+    body = [_ranked(shown, anchors)] if ranked else [
+        _paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown
+    ]  # fmt: skip
+    if answer.left_out:
+        body.append(_paragraph(f"{answer.left_out:,} more: see figure {answer.figure_id}.", "small"))
+    return [KeepTogether([_paragraph(answer.question, "question"), *body])]
+
+
+def _ranked(findings: tuple[Finding, ...], anchors: Mapping[str, str]) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.platypus import Table
+
+    rows = []
+    for finding in findings:
+        tone = TONES[finding.severity]
+        left = f'<font size="6.5" color="{tone}"><b>{finding.severity.upper()}</b></font>'
+        if finding.days_until is not None:
+            when = "now" if finding.days_until <= 0 else words.days(finding.days_until).replace("less than a", "< 1")
+            left = f'<font size="10.5" color="{tone}"><b>{html.escape(words.bind(when))}</b></font><br/>{left}'
+        rows.append(
+            [
+                _paragraph("", "finding", left),
+                _paragraph(finding.sentence, "finding", _reference(finding.figure_id, anchors)),
+            ]
+        )
+    table = Table(rows, colWidths=[62, WIDTH - 62])
+    table.setStyle(
+        [
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("LEFTPADDING", (0, 0), (0, -1), 0),
+            ("RIGHTPADDING", (1, 0), (1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 3.5),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 4.5),
+            ("LINEBELOW", (0, 0), (-1, -2), 0.4, HexColor(RULE)),
+        ]
+    )
+    return table
+
+
+def _section(section: Section, key: str, anchors: Mapping[str, str]) -> list[Any]:
+    from reportlab.platypus import CondPageBreak
+
+    flowables: list[Any] = [CondPageBreak(170), _heading(section.title, key)]
+    flowables += [_paragraph(sentence) for sentence in section.sentences]
+    for exhibit in section.exhibits:
+        flowables += _exhibit(exhibit, anchors)
+    return flowables
+
+
+def _exhibit(exhibit: Exhibit, anchors: Mapping[str, str]) -> list[Any]:
+    from reportlab.platypus import CondPageBreak, KeepTogether
+
+    figure = exhibit.figure
+    head = [_paragraph(figure.title, "caption", _reference(figure.id, anchors))]
+    if exhibit.text:
+        head.append(_paragraph(exhibit.text))
+    if figure.svg is not None:
+        return [KeepTogether([*head, chart_flowable(figure.svg, WIDTH)])]
+    if not exhibit.grid or not exhibit.grid[0].cells:
+        return [KeepTogether(head)]
+    left_out = len(exhibit.grid[0].cells) - TABLE_ROWS
+    note = [_paragraph(f"{left_out:,} more rows: see figure {figure.id}.", "small")] if left_out > 0 else []
+    for paragraph in head:
+        paragraph.keepWithNext = 0  # the break below keeps the table's first rows with its caption
+    return [CondPageBreak(110), *head, _table(exhibit.grid), *note]
+
+
+def _table(grid: tuple[GridColumn, ...]) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.platypus import Table
+
+    heads = [_paragraph(column.heading, "head_right" if column.numeric else "head") for column in grid]
+    count = min(TABLE_ROWS, len(grid[0].cells))
+    rows = [[_cell(column.cells[row], column.numeric) for column in grid] for row in range(count)]
+    whole = sum(column.weight for column in grid)
+    table = Table([heads, *rows], colWidths=[WIDTH * column.weight / whole for column in grid], repeatRows=1)
+    style: list[tuple[Any, ...]] = [
+        ("FONT", (0, 1), (-1, -1), typeface.REGULAR, 7.8, 9.8),
+        ("TEXTCOLOR", (0, 0), (-1, -1), HexColor(INK)),
+        ("VALIGN", (0, 1), (-1, -1), "TOP"),
+        ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
+        ("LEFTPADDING", (0, 0), (-1, -1), 3),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+        ("TOPPADDING", (0, 0), (-1, -1), 2.2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2.8),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.8, HexColor(MUTED)),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.3, HexColor(RULE)),
+    ]
+    style += [("ALIGN", (place, 1), (place, -1), "RIGHT") for place, column in enumerate(grid) if column.numeric]
+    table.setStyle(style)
+    table.spaceBefore, table.spaceAfter = 2, 6
+    return table
+
+
+def _cell(text: str, numeric: bool) -> Any:
+    # A plain string costs a tenth of a paragraph, but neither wraps nor finds letters outside Helvetica.
+    if len(text) <= 12 and typeface.simple(text):
+        return words.bind(text)
+    return _paragraph(text, "cell_right" if numeric else "cell")
+
+
+def _appendix(report: Report, anchors: Mapping[str, str]) -> list[Any]:
+    from reportlab.platypus import PageBreak
+
+    told = (
+        "Each figure above is the result of one query. The command under its name runs that query again; "
+        "the same stored data give the same rows and the same hash."
+    )
+    story = [PageBreak(), _heading("Appendix: every figure and its query", "appendix"), _paragraph(told)]
+    for figure in report.figures:
+        story += _figure(figure, report.tenant, anchors[figure.id])
+    return story
+
+
+def _figure(figure: Figure, tenant: str, anchor: str) -> list[Any]:
+    from reportlab.platypus import CondPageBreak, Preformatted
+
+    lines = rerun.wrap(rerun.command(figure.sql, tenant), SQL_WIDTH)
+    title = f'<a name="{anchor}"/><font color="{MUTED}"> \u00b7 {typeface.markup(figure.title)}</font>'
+    about = f"{figure.kind}, {words.count(figure.rows, 'row')}"
+    if figure.reason:
+        about += f"; no data: {words.clause(figure.reason)}"
+    name = _paragraph(words.name(figure.id), "caption", title)
+    name.outline = (f"{anchor}-sql", words.name(figure.id), 1)
+    block = typeface.mono("\n".join(lines))
+    return [
+        CondPageBreak(90 + 9.4 * min(len(lines), 12)),
+        name,
+        _paragraph(about, "small"),
+        _paragraph(f"sha256 {figure.result_sha256}", "hash"),
+        Preformatted(block, _styles().sql),
+    ]

@@ -1,0 +1,83 @@
+"""What the simulated fleet is made of: flavours, and the roles with their day and week."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A VM size that can be bought; each is dearer than the one before it in its family."""
+
+    name: str
+    vcpus: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+FLAVORS = {
+    flavor.name: flavor
+    for flavor in (
+        Flavor("s1.small", 1, 2 * GIB, 40 * GIB),
+        Flavor("s1.medium", 2, 4 * GIB, 80 * GIB),
+        Flavor("s1.large", 4, 8 * GIB, 160 * GIB),
+        Flavor("s1.xlarge", 8, 16 * GIB, 320 * GIB),
+        Flavor("s1.2xlarge", 16, 32 * GIB, 640 * GIB),
+        Flavor("s1.4xlarge", 32, 64 * GIB, 1280 * GIB),
+        Flavor("m1.large", 2, 16 * GIB, 160 * GIB),
+        Flavor("m1.xlarge", 4, 32 * GIB, 320 * GIB),
+        Flavor("m1.2xlarge", 8, 64 * GIB, 640 * GIB),
+    )
+}
+"""Name -> flavour. Family s1 has 2 GiB for a vCPU, m1 has 8; a step up doubles both."""
+
+RATE_COLUMNS = (
+    "disk_read_bytes_per_second",
+    "disk_write_bytes_per_second",
+    "network_receive_bytes_per_second",
+    "network_transmit_bytes_per_second",
+)
+"""Columns that the fleet measures with counters, in the order of `Role.rates` and `Vm.rates`."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a VM does: how much of its load is left at the weekend, and its usual mean rates in bytes/s."""
+
+    name: str
+    weekend: float
+    whole_hours: bool
+    """Its day begins at exact hours, as jobs do, rather than at any minute."""
+    rates: tuple[float, float, float, float]
+
+
+ROLES = {
+    role.name: role
+    for role in (
+        Role("web", 0.6, False, (2e5, 4e5, 1.5e6, 6e6)),
+        Role("db", 0.75, False, (4e6, 3e6, 1e6, 1.2e6)),
+        Role("cache", 0.8, False, (5e4, 1e5, 3e6, 5e6)),
+        Role("batch", 1.0, True, (6e6, 4e6, 8e5, 5e5)),
+        Role("worker", 0.2, True, (5e5, 8e5, 6e5, 4e5)),
+    )
+}
+
+
+def daily_shape(role: str, per_day: int) -> NDArray[np.float32]:
+    """Return the load of `role` over a working day, 0 to 1, at `per_day` samples."""
+    hour = np.arange(per_day) * (24.0 / per_day)
+    if role == "worker":
+        shape = ((hour >= 8) & (hour < 18)).astype(np.float64)
+    elif role == "batch":
+        shape = np.where((hour >= 1) & (hour < 3), 1.0, np.where((hour >= 13) & (hour < 14), 0.6, 0.0))
+    elif role == "cache":
+        shape = 0.5 + 0.5 * np.cos((hour - 15) * (np.pi / 12))
+    else:
+        shape = 1 / (1 + (np.abs(hour - 14) / 5.5) ** 6)
+        if role == "db":
+            # the nightly backup
+            shape = np.maximum(shape, np.where((hour >= 2) & (hour < 2.5), 0.5, 0.0))
+    return shape.astype(np.float32)
