@@ -67,8 +67,9 @@ def shorten_all(names: Sequence[str], width: float, size: float, bold: bool = Fa
         if short.count(cut) > 1:
             seen[cut] = seen.get(cut, 0) + 1
             mark = f" #{seen[cut]}"
-            cut = shorten(name, width - text_width(mark, size, bold), size, bold) + mark
-        numbered.append(cut)
+            numbered.append(shorten(name, width - text_width(mark, size, bold), size, bold) + mark)
+        else:
+            numbered.append(cut)
     return numbered
 
 
@@ -84,11 +85,17 @@ def wrap(text: str, width: float, size: float, bold: bool = False, lines: int = 
             continue
         if len(done) == lines - 1:
             rest = " ".join([current, *words[index:]] if current else words[index:])
-            return [*done, shorten(rest, width, size, bold)]
+            return [*done, _cut(rest, width, size, bold)]
         if current:
             done.append(current)
         current = word if text_width(word, size, bold) <= width else shorten(word, width, size, bold)
     return [*done, current] if current else done
+
+
+def _cut(text: str, width: float, size: float, bold: bool) -> str:
+    while text and text_width(text + ELLIPSIS, size, bold) > width:
+        text = text[:-1]
+    return text.rstrip() + ELLIPSIS
 
 
 def _advance(character: str, table: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ https://bottosson.github.io/posts/oklab/) so that equal steps of the value look 
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 ORANGE, SKY, BLACK, GREY = "#e69f00", "#56b4e9", "#000000", "#767676"
@@ -37,7 +38,7 @@ def ramp(count: int) -> tuple[Rgb, ...]:
     """
     fine = [_curve(index / 512) for index in range(513)]
     along = [0.0]
-    for before, after in zip(fine, fine[1:], strict=False):
+    for before, after in pairwise(fine):
         along.append(along[-1] + math.dist(before, after))
     colours = []
     at = 0

@@ -20,7 +20,9 @@ BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 SUFFIXES = {"percent": " %", "cores": " cores", "": ""}
 
-TIME_STEPS_MS = tuple(HOUR_MS * hours for hours in (1, 2, 3, 6, 12, 24, 48, 24 * 7, 24 * 14, 24 * 28, 24 * 91, 24 * 364))
+TIME_STEPS_MS = tuple(
+    HOUR_MS * hours for hours in (1, 2, 3, 6, 12, 24, 48, 72, 24 * 7, 24 * 14, 24 * 28, 24 * 91, 24 * 364)
+)
 
 
 @dataclass(frozen=True)

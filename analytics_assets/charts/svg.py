@@ -62,9 +62,7 @@ class Svg:
 
     def polyline(self, x: ArrayLike, y: ArrayLike, stroke: str, width: float = 1.4, dash: str = "") -> None:
         """Draw one unbroken line through two points or more."""
-        self._parts.append(
-            f'<path d="{_path(x, y)}" fill="none" stroke-linejoin="round"{_pen(stroke, width, dash)}/>'
-        )
+        self._parts.append(f'<path d="{_path(x, y)}" fill="none" stroke-linejoin="round"{_pen(stroke, width, dash)}/>')
 
     def polygon(self, x: ArrayLike, y: ArrayLike, fill: str, opacity: float = 1) -> None:
         """Fill the area that the points enclose."""
@@ -114,7 +112,10 @@ class Svg:
         """Return the drawing as SVG text; it may stand in a file or within an HTML page."""
         body = "".join(self._parts)
         # Several drawings may share a page: the ids that name title and description differ with the content.
-        key = "c" + hashlib.sha256(f"{self._title}\n{self._description}\n{body}".encode("utf-8", "replace")).hexdigest()[:12]
+        key = (
+            "c"
+            + hashlib.sha256(f"{self._title}\n{self._description}\n{body}".encode("utf-8", "replace")).hexdigest()[:12]
+        )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width:.0f}" height="{height:.0f}" '
             f'viewBox="0 0 {_tenths(self.width)} {_tenths(round(height))}" role="img" '
@@ -136,7 +137,9 @@ def _pen(stroke: str, width: float, dash: str) -> str:
 
 def _path(x: ArrayLike, y: ArrayLike) -> str:
     """Return a path through the points: an absolute start, then steps, which are short to write and do not drift."""
-    points: NDArray[np.int64] = np.rint(np.stack([np.asarray(x, float), np.asarray(y, float)], 1) * TENTHS).astype(np.int64)
+    points: NDArray[np.int64] = np.rint(np.stack([np.asarray(x, float), np.asarray(y, float)], 1) * TENTHS).astype(
+        np.int64
+    )
     steps = np.diff(points, axis=0)
     start = f"M{points[0, 0]} {points[0, 1]}"
     return f"{start}l{' '.join(map(str, steps.ravel().tolist()))}".replace(" -", "-") if len(steps) else start

@@ -94,7 +94,7 @@ def line_chart(
     elif has_gaps(series, span):
         y = draw_legend(svg, y, [_GAP_KEY])
     names = shorten_all([each.name for each in series], 150, LABEL_SIZE) if len(series) > 1 else []
-    right = max((text_width(name, LABEL_SIZE) for name in names), default=-12.0) + 26 if names else MARGIN
+    right = max(text_width(name, LABEL_SIZE) for name in names) + 38 if names else MARGIN
     left = MARGIN + label_room(values)
     width = WIDTH - left - right
     box = Box(left, y + 6, width, height, time_axis(span.start_ms, span.end_ms, int(width // 52)), values)
@@ -103,7 +103,9 @@ def line_chart(
         level = float(box.y(capacity))
         svg.lines([(box.left, level, box.right, level)], BLACK, 1, CAPACITY_DASH)
         if len(series) > 1:
-            svg.text(box.left + 4, level - 4, f"{words.capacity} {format_value(capacity, unit)}", LABEL_SIZE, QUIET_TEXT)
+            svg.text(
+                box.left + 4, level - 4, f"{words.capacity} {format_value(capacity, unit)}", LABEL_SIZE, QUIET_TEXT
+            )
     if len(series) == 1:
         _draw_series(svg, box, series[0], span, BLUE)
     else:
@@ -151,7 +153,9 @@ def panel_chart(
         box = Box(left, y + 22 + row * step, width, height, times, axis)
         svg.text(box.left, box.top - 8, names[index], LABEL_SIZE, TEXT, bold=True)
         if each.note:
-            svg.text(box.right, box.top - 8, shorten(each.note, width * 0.55, LABEL_SIZE), LABEL_SIZE, QUIET_TEXT, "end")
+            svg.text(
+                box.right, box.top - 8, shorten(each.note, width * 0.55, LABEL_SIZE), LABEL_SIZE, QUIET_TEXT, "end"
+            )
         draw_axes(svg, box, times=index + columns >= len(series))
         _draw_series(svg, box, each, span, BLUE)
         _say_if_empty(svg, box, [each])
@@ -174,7 +178,7 @@ def has_gaps(series: Sequence[Series], span: Span) -> bool:
     return any(len(list(runs(np.isfinite(each.mean), each.ts_ms, span.step_ms))) > 1 for each in series)
 
 
-_GAP_KEY = Key("Gaps: no samples")
+_GAP_KEY = Key("Gaps: no samples", stroke=QUIET_TEXT, dash="7 4")
 
 
 def _panel_names(series: Sequence[Series], width: float) -> list[str]:
@@ -182,9 +186,7 @@ def _panel_names(series: Sequence[Series], width: float) -> list[str]:
     return shorten_all([each.name for each in series], width - noted - 10, LABEL_SIZE, bold=True)
 
 
-def _value_axis(
-    series: Sequence[Series], unit: str, from_zero: bool, bands: bool = True, intervals: int = 5
-) -> Axis:
+def _value_axis(series: Sequence[Series], unit: str, from_zero: bool, bands: bool = True, intervals: int = 5) -> Axis:
     parts = [each.mean for each in series]
     if bands:
         parts += [each.peak for each in series if each.peak is not None]
@@ -220,7 +222,7 @@ def _keys(series: Sequence[Series], words: Words, axes: Axis | Sequence[Axis], g
 
 
 def _middle(each: Series, span: Span) -> NDArray[np.float64]:
-    return each.ts_ms + span.step_ms / 2
+    return each.ts_ms.astype(np.float64) + span.step_ms / 2
 
 
 def _draw_series(svg: Svg, box: Box, each: Series, span: Span, colour: str) -> None:
@@ -260,13 +262,13 @@ def _label_ends(svg: Svg, box: Box, series: Sequence[Series], names: Sequence[st
     for index, each in enumerate(series):
         there = np.flatnonzero(np.isfinite(each.mean))
         if len(there):
-            ends.append(
-                (float(box.y(each.mean[there[-1]])), float(box.x(_middle(each, span)[there[-1]])), index)
-            )
+            ends.append((float(box.y(each.mean[there[-1]])), float(box.x(_middle(each, span)[there[-1]])), index))
     apart = spread([end[0] for end in sorted(ends)], 13.0, box.top + 4, box.bottom - 2)
     for (y, x, index), place in zip(sorted(ends), apart, strict=True):
-        svg.lines([(x + 2, y, box.right + 4, y), (box.right + 4, y, box.right + 12, place)], LINES[index], 0.8)
-        svg.text(box.right + 15, place + 3.6, names[index], LABEL_SIZE, TEXT)
+        # Dotted, so that the way to a label is not read as data where a line ends early.
+        svg.lines([(x + 2, y, box.right + 4, y), (box.right + 4, y, box.right + 12, place)], LINES[index], 0.8, "1 2")
+        svg.lines([(box.right + 12, place, box.right + 26, place)], LINES[index], 1.8, DASHES[index])
+        svg.text(box.right + 30, place + 3.6, names[index], LABEL_SIZE, TEXT)
 
 
 def spread(places: Sequence[float], distance: float, low: float, high: float) -> list[float]:
@@ -283,4 +285,4 @@ def spread(places: Sequence[float], distance: float, low: float, high: float) ->
 
 def _say_if_empty(svg: Svg, box: Box, series: Sequence[Series]) -> None:
     if not any(np.isfinite(each.mean).any() for each in series):
-        svg.text(box.left + box.width / 2, box.top + box.height / 2, "no samples", LABEL_SIZE, AXIS, "middle")
+        svg.text(box.left + box.width / 2, box.top + box.height / 2 - 5, "no samples", LABEL_SIZE, AXIS, "middle")

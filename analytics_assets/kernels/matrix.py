@@ -65,14 +65,15 @@ def locate(keys: pa.ChunkedArray, ts: pa.ChunkedArray, grid: Grid, entities: Seq
 
     Rows of entities that `entities` does not name, and of instants outside of `grid`, lie nowhere.
     """
-    row = _positions(keys, entities)
+    row = positions(keys, entities)
     instants = np.asarray(ts.cast(pa.int64()).combine_chunks(), dtype=np.int64)
     step = (instants - grid.start_ms) // grid.step_ms
     inside = (step >= 0) & (step < grid.count) & (row >= 0)
     return Cells(tuple(entities), grid.count, np.where(inside, row * grid.count + step, -1))
 
 
-def _positions(keys: pa.ChunkedArray, entities: Sequence[str]) -> NDArray[np.int64]:
+def positions(keys: pa.ChunkedArray, entities: Sequence[str]) -> NDArray[np.int64]:
+    """Return each row's place in `entities`, -1 where its key is null or not among them."""
     encoded = keys if pa.types.is_dictionary(keys.type) else keys.dictionary_encode()
     whole = encoded.unify_dictionaries().combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
@@ -81,7 +82,8 @@ def _positions(keys: pa.ChunkedArray, entities: Sequence[str]) -> NDArray[np.int
         whole = whole.chunk(0)
     place = {name: position for position, name in enumerate(entities)}
     of_code = np.array([place.get(name, -1) for name in whole.dictionary.to_pylist()] + [-1], dtype=np.int64)
-    return of_code[np.asarray(whole.indices.fill_null(len(of_code) - 1))]
+    codes: NDArray[np.int32] = np.asarray(whole.indices.fill_null(len(of_code) - 1))
+    return of_code[codes]
 
 
 def place(cells: Cells, values: pa.ChunkedArray) -> NDArray[np.float32]:

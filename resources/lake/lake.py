@@ -32,11 +32,11 @@ FACTS_KEY = b"novacron.facts"
 class CorruptPartition(PermanentFailure):
     """A stored file that cannot be read or is not what its table declares; `path` names it."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path, reason: str, way_out: str = "To mend it,") -> None:
         self.path = path
         super().__init__(
-            f"{path} is damaged: {reason}. The other partitions of this tenant are not touched by it; "
-            "materialize this one again."
+            f"{path} is damaged: {reason.rstrip('.')}. The other partitions of this tenant are not touched by it. "
+            f"{way_out} materialize this one again."
         )
 
 
@@ -68,7 +68,9 @@ class Facts:
         return min(1.0, (self.samples_seen or 0) / self.samples_expected)
 
     def to_json(self) -> str:
-        return json.dumps({name: value for name, value in vars(self).items() if value not in (None, ())}, sort_keys=True)
+        return json.dumps(
+            {name: value for name, value in vars(self).items() if value not in (None, ())}, sort_keys=True
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Facts":
@@ -155,7 +157,9 @@ class Lake:
             relative = self.relative_path(table.name, tenant, day)
             if self.storage.exists(relative):
                 part = self._read_one(self.storage.location(relative), schema)
-                parts.append(part.append_column("day", pa.array(np.full(part.num_rows, _days(day), np.int32), pa.date32())))
+                parts.append(
+                    part.append_column("day", pa.array(np.full(part.num_rows, _days(day), np.int32), pa.date32()))
+                )
                 found.append(day)
         empty = schema.append(pa.field("day", pa.date32())).empty_table()
         if not parts:
@@ -209,9 +213,7 @@ class Lake:
             raise MissingPartition(f"table {table} holds nothing for {partition.tenant} on {partition.day}.")
         content = self.storage.read(relative)
         rows, facts = read_footer(self.storage.location(relative))
-        return Stored(
-            self.storage.location(relative), rows, len(content), hashlib.sha256(content).hexdigest(), facts
-        )
+        return Stored(self.storage.location(relative), rows, len(content), hashlib.sha256(content).hexdigest(), facts)
 
     def footer(self, table: str, partition: Partition) -> tuple[int, Facts]:
         """Return a stored partition's number of rows and facts, without reading its data."""

@@ -55,7 +55,7 @@ class Clock:
 
     def index(self, day: int, hours: float) -> int:
         """Return the index of the first sample at or after `hours` o'clock on `day` of the run."""
-        return day * self.per_day - int(-(hours * 3600) // self.interval_seconds)
+        return day * self.per_day - (-round(hours * 3600) // self.interval_seconds)
 
     def count(self, minutes: float) -> int:
         """Return how many samples `minutes` hold, at least one."""
@@ -74,7 +74,7 @@ class Clock:
 
     def elapsed_days(self, day: int) -> NDArray[np.float64]:
         """Return the time of each sample of `day` in days since the run began."""
-        return (day * self.per_day + np.arange(self.per_day)) * (self.interval_seconds / DAY_SECONDS)
+        return day + np.arange(self.per_day, dtype=np.float64) * self.interval_seconds / DAY_SECONDS
 
     def is_weekend(self, day: int) -> bool:
         return (self.first_day.weekday() + day) % 7 >= 5

@@ -156,5 +156,3 @@ def _levels(chance: np.random.Generator, slot: Slot, vcpus: int) -> dict[str, An
 
 def _pick(chance: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(chance.integers(len(options)))]
-
-

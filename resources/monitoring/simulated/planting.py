@@ -49,9 +49,7 @@ def _incident(
     incident: Incident,
     *disturbances: Disturbance,
 ) -> Vm:
-    return replace(
-        vm, incidents=(*vm.incidents, incident), disturbances=(*vm.disturbances, *disturbances)
-    )
+    return replace(vm, incidents=(*vm.incidents, incident), disturbances=(*vm.disturbances, *disturbances))
 
 
 def cpu_saturation(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:

@@ -71,7 +71,7 @@ class Late:
     delay: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vm:
     """A VM of a tenant. Levels are those before any trend; shares are of its flavour."""
 

@@ -7,6 +7,7 @@ numbers decides. KB are units of 1024 bytes.
 from pathlib import Path
 
 from resources.monitoring.traces.delimited import Field, Layout, split_fields
+from resources.monitoring.traces.rows import printable
 
 SEPARATOR = ";"
 
@@ -41,5 +42,5 @@ def layout(path: Path, header: str) -> Layout:
         positions={ours: names.index(field.theirs) for ours, field in present.items()},
         scales={ours: field.scale for ours, field in present.items()},
         iso=False,
-        vm_id=path.stem,
+        vm_id=printable(path.stem),
     )

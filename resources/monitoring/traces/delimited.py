@@ -208,9 +208,7 @@ def _raw(parsed: pa.Table, lines: np.ndarray, layout: Layout) -> Raw:
     )
 
 
-def _read_line_by_line(
-    content: bytes, first_line: int, layout: Layout, clock: Clock, wanted: pa.Array | None
-) -> Block:
+def _read_line_by_line(content: bytes, first_line: int, layout: Layout, clock: Clock, wanted: pa.Array | None) -> Block:
     asked_for = None if wanted is None or layout.vm_id is not None else set(wanted.to_pylist())
     columns: dict[str, list[str | float]] = {name: [] for name in layout.positions}
     lines: list[int] = []
@@ -234,7 +232,10 @@ def _read_line_by_line(
         lines.append(line)
         shown[line] = text
     parsed = pa.table(
-        {name: pa.array(values, pa.float64() if _is_number(name, layout) else pa.string()) for name, values in columns.items()}
+        {
+            name: pa.array(values, pa.float64() if _is_number(name, layout) else pa.string())
+            for name, values in columns.items()
+        }
     )
     for name in layout.texts:
         if name != "ts":

@@ -126,9 +126,7 @@ def check(raw: Raw, clock: Clock, text_of: Callable[[int], str]) -> tuple[pa.Tab
     good = np.ones(len(ts_ms), dtype=bool)
     good[list(reasons)] = False
     lines = raw.lines
-    rejects = [
-        Reject(int(lines[row]), reasons[row], text_of(int(lines[row]))[:TEXT_LENGTH]) for row in sorted(reasons)
-    ]
+    rejects = [Reject(int(lines[row]), reasons[row], text_of(int(lines[row]))[:TEXT_LENGTH]) for row in sorted(reasons)]
     return _rows(raw, ts_ms, good), rejects
 
 
@@ -187,8 +185,10 @@ def legal_id(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` as it can be stored: bytes of a file name that are not UTF-8 are replaced."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return a file's name as it can be stored: bytes of it that are not UTF-8 become %XX."""
+    return "".join(
+        f"%{ord(character) - 0xDC00:02X}" if "\udc80" <= character <= "\udcff" else character for character in text
+    )
 
 
 def constant(text: str, count: int) -> pa.DictionaryArray:

@@ -1,0 +1,111 @@
+"""What may be set of the capacity analysis; every default is printed in the report that used it."""
+
+from pydantic import Field, model_validator
+
+from analytics_assets.components import Parameters
+
+
+class CapacityParameters(Parameters):
+    """Reserves, horizons, levels and the limits of the size classes."""
+
+    window_days: int = Field(28, ge=5, le=400, description="Length of the window that ends with the day, in days.")
+    minimum_days: int = Field(5, ge=3, le=400, description="Days with enough hours that an answer needs, a count.")
+    minimum_hours: int = Field(12, ge=1, le=24, description="Hours with samples that make a day count, in hours.")
+    buffer_percent: float = Field(
+        10.0, ge=0, le=90, description="Share of what is there that is kept free, in percent."
+    )
+    ha_reserve_percent: float = Field(
+        0.0, ge=0, le=90, description="Share of a VM's or tenant's size reserved for failures, in percent."
+    )
+    node_ha_reserve_percent: float = Field(
+        0.0, ge=0, le=90, description="Share of a node reserved for the failure of others, in percent."
+    )
+    horizon_days: int = Field(365, ge=30, le=3650, description="How far the projection looks ahead, in days.")
+    significance: float = Field(
+        0.05, gt=0, le=0.5, description="Probability of such an order without a trend, below which one is followed."
+    )
+    minimum_change_share: float = Field(
+        0.02, ge=0, le=10, description="Least change over the window that is a trend, as a share of the level."
+    )
+    bound_share: float = Field(
+        0.9, ge=0.5, le=0.999, description="Share of later values that the upper bound is meant to hold."
+    )
+    critical_days: int = Field(30, ge=1, le=3650, description="Critical below this conservative time left, in days.")
+    immediate_days: int = Field(60, ge=1, le=3650, description="Immediate below this conservative time left, in days.")
+    warning_days: int = Field(120, ge=1, le=3650, description="Warning below this conservative time left, in days.")
+    remaining_days: int = Field(3, ge=1, le=30, description="Days ahead that the remaining capacity allows for.")
+    recommend_extra_days: int = Field(
+        30, ge=0, le=365, description="Days past the warning time that a recommended size lasts, in days."
+    )
+    size_headroom: float = Field(
+        1.2, ge=1, le=5, description="A recommended VM size is at least its peak need times this, a factor."
+    )
+    minimum_points: int = Field(
+        100, ge=1, le=9600, description="Hours with samples that a size class needs, a count of hours."
+    )
+    class_days: int = Field(14, ge=1, le=400, description="Days that idle and powered_off look back, in days.")
+    powered_off_percent: float = Field(
+        95.0, gt=0, le=100, description="Powered off from this share of the time stopped, in percent."
+    )
+    idle_vcpus: float = Field(0.03, gt=0, le=100, description="Idle hours use less CPU than this, in vCPUs.")
+    idle_cpu_percent_of_hours: float = Field(
+        97.0, gt=0, le=100, description="Share of hours that must use less CPU for a VM to be idle, in percent."
+    )
+    idle_receive_bytes_per_second: float = Field(
+        2000.0, ge=0, le=1e12, description="Idle hours receive less than this, in bytes/s."
+    )
+    idle_transmit_bytes_per_second: float = Field(
+        1000.0, ge=0, le=1e12, description="Idle hours send less than this, in bytes/s."
+    )
+    idle_network_percent_of_hours: float = Field(
+        95.0, gt=0, le=100, description="Share of hours that must move less data for a VM to be idle, in percent."
+    )
+    undersized_cpu_p95_percent: float = Field(
+        85.0, gt=0, le=100, description="Undersized above this 95th percentile of CPU use, in percent."
+    )
+    undersized_cpu_p995_percent: float = Field(
+        95.0, gt=0, le=100, description="Undersized from this 99.5th percentile of CPU use, in percent."
+    )
+    undersized_memory_percent: float = Field(
+        90.0, gt=0, le=100, description="Undersized above this highest memory use, in percent."
+    )
+    undersized_disk_days: int = Field(
+        30, ge=0, le=365, description="Undersized below this conservative time left of the disk, in days."
+    )
+    oversized_percent: float = Field(
+        50.0,
+        gt=0,
+        lt=100,
+        description="Oversized when the recommended vCPUs and memory are both at most this share of the size, in percent.",
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "CapacityParameters":
+        if not self.critical_days <= self.immediate_days <= self.warning_days <= self.horizon_days:
+            raise ValueError("critical_days, immediate_days, warning_days and horizon_days must not fall")
+        if self.minimum_days > self.window_days or self.class_days > self.window_days:
+            raise ValueError("minimum_days and class_days must not be more than window_days")
+        if self.undersized_disk_days > self.warning_days:
+            raise ValueError("undersized_disk_days is more than warning_days: a recommended disk would be undersized")
+        fullest = 100 / self.size_headroom
+        limits = (
+            self.undersized_cpu_p95_percent,
+            self.undersized_cpu_p995_percent,
+            self.undersized_memory_percent,
+        )
+        if fullest >= min(limits):
+            raise ValueError(
+                f"size_headroom {self.size_headroom:g} fills a recommended size to {fullest:.1f} %, "
+                f"which the limit of {min(limits):g} % calls undersized"
+            )
+        return self
+
+    @property
+    def lasting_days(self) -> int:
+        """How long a recommended size lasts by the bound."""
+        return min(self.warning_days + self.recommend_extra_days, self.horizon_days)
+
+    def usable_share(self, *, node: bool) -> float:
+        """Return the share of what is there that may be used."""
+        reserve = self.node_ha_reserve_percent if node else self.ha_reserve_percent
+        return (1 - reserve / 100) * (1 - self.buffer_percent / 100)

@@ -1,0 +1,69 @@
+"""How large each VM was when, and whether it ran, from the inventory's rows of some days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from analytics_assets.kernels.held_values import held_values, latest_values
+from analytics_assets.kernels.matrix import Grid, positions
+
+COLUMNS = ("vm_id", "valid_from", "vcpus", "memory_bytes", "disk_bytes", "state")
+SIZES = {"cpu": "vcpus", "memory": "memory_bytes", "disk": "disk_bytes"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of some VMs.
+
+    `at_end` (resource -> size) is what holds at the day's end, NaN where unknown; `ever` (resource
+    -> bool) whether any day knew one; `vcpus` [VM, hour] the vCPUs of each hour; `stopped`
+    [VM, hour] is 1 where the VM was stopped, 0 where not, NaN where unknown; `listed` whether the day's
+    inventory has a size of it at all.
+    """
+
+    at_end: dict[str, NDArray[np.float64]]
+    ever: dict[str, NDArray[np.bool_]]
+    vcpus: NDArray[np.float32]
+    stopped: NDArray[np.float32]
+    listed: NDArray[np.bool_]
+
+
+def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> Sizes:
+    """Return the sizes of `vms` from rows of the inventory (with their `day`), of which `day` is the last.
+
+    A VM had its first known vCPUs before that row too; of a row that two days tell differently the
+    later day's counts.
+    """
+    order = pc.sort_indices(inventory.column("day"))
+    rows = inventory.take(order)
+    vm = positions(rows.column("vm_id"), vms)
+    since = np.asarray(rows.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
+    today = np.asarray(pc.equal(rows.column("day"), pa.scalar(day, pa.date32())))
+    values = {
+        resource: np.asarray(rows.column(column).cast(pa.float64()).to_numpy(), dtype=np.float64)
+        for resource, column in SIZES.items()
+    }
+    now = np.where(today, vm, -1)
+    at_end = {resource: latest_values(now, since, sizes, len(vms)) for resource, sizes in values.items()}
+    ever = {}
+    for resource, sizes in values.items():
+        ever[resource] = np.zeros(len(vms), dtype=bool)
+        ever[resource][vm[(vm >= 0) & (sizes > 0)]] = True
+    vcpus = held_values(vm, since, values["cpu"], (len(vms), grid))
+    known = ~np.isnan(vcpus)
+    first = vcpus[np.arange(len(vms)), np.argmax(known, axis=1)] if grid.count else np.empty(0, np.float32)
+    state = rows.column("state").cast(pa.string())
+    stopped = np.asarray(pc.equal(state, "stopped").cast(pa.float64()).to_numpy(), dtype=np.float64)
+    told = np.asarray(pc.not_equal(state, "unknown").to_numpy(), dtype=bool)
+    return Sizes(
+        at_end=at_end,
+        ever=ever,
+        vcpus=np.where(known, vcpus, first[:, None]),
+        stopped=held_values(vm, since, np.where(told, stopped, np.nan), (len(vms), grid)),
+        listed=np.any([~np.isnan(sizes) for sizes in at_end.values()], axis=0),
+    )

@@ -1,0 +1,181 @@
+"""What is trending: direction, slope, level shift and the near future of every metric of every entity.
+
+Method, per entity and metric, over the hours of the window that end with the last whole hour of
+the data:
+
+1. Hours become 24-hour values that end at that hour, so none is unfinished; days with gaps are
+   corrected by the entity's own hour-of-day profile, and a strong weekday effect is taken off.
+   Windows under five days have too few days: they use the hours as they are, daily cycle included.
+2. Slope, its 95 % interval and its test: `kernels/slope.py` (Theil-Sen, Mann-Kendall, variance
+   corrected for ties and autocorrelation). `rising` or `falling` needs a small p and a change over
+   the window that reaches both the noise and a floor in the metric's own unit.
+3. A single level shift that explains the series far better than a slope does.
+4. Next hour, day and week: `kernels/recent_level.py`.
+
+A constant series is an answer: `stable`, slope 0, noise 0, status `ok`. `degenerate` are series
+with infinite values, which have no scale.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from analytics_assets.analyzers.trend_figures import MetricTrendsParameters, Samples, trend_columns
+from analytics_assets.components import Component, Input, Result, Workplace
+from analytics_assets.kernels.coverage import sample_counts
+from analytics_assets.kernels.matrix import HOUR_MS, Grid, entity_ids, locate, place
+from resources.errors import InvalidInput
+from resources.lake.table import ENTITY, Column, Table
+
+DIRECTIONS = ("rising", "falling", "stable", "unknown")
+STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")
+
+
+def _number(name: str, description: str, **limits: Any) -> Column:
+    return Column(name, pa.float64(), description, nullable=True, **limits)
+
+
+def _forecasts() -> tuple[Column, ...]:
+    columns = []
+    for name, ahead in (("next_hour", "next hour"), ("next_day", "next 24 hours"), ("next_week", "next 168 hours")):
+        columns += [
+            _number(name, f"expected mean of the {ahead}, in the metric's unit", minimum=0),
+            _number(f"{name}_low", f"lower end of the 80 % interval of the mean of the {ahead}", minimum=0),
+            _number(f"{name}_high", f"upper end of the 80 % interval of the mean of the {ahead}", minimum=0),
+        ]
+    return tuple(columns)
+
+
+TABLE = Table(
+    name="metric_trends",
+    description="The trend of one metric of one entity over the window that ends with the day.",
+    columns=(
+        Column("entity_kind", ENTITY, "what the entity is", values=("vm", "node")),
+        Column("entity_id", ENTITY, "id of the VM or node"),
+        Column("metric", ENTITY, "metric, as the stem of its columns"),
+        Column("unit", pa.string(), "unit of the metric and of all values in its unit"),
+        Column("status", ENTITY, "whether there is an answer", values=STATUSES),
+        Column("reason", pa.string(), "why there is no answer, or none in part", nullable=True),
+        Column("window_days", pa.int32(), "length of the window", unit="days", minimum=1),
+        Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
+        Column("samples_seen", pa.int64(), "samples of the metric in the window", minimum=0),
+        Column("samples_expected", pa.int64(), "samples expected since the entity's first one", minimum=0),
+        _number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
+        _number("level", "median of the last 7 daily means, in the metric's unit"),
+        _number("slope_per_day", "robust slope, in the metric's unit per day"),
+        _number("slope_low_per_day", "lower end of the slope's 95 % interval"),
+        _number("slope_high_per_day", "upper end of the slope's 95 % interval"),
+        _number("change_over_window", "slope times the days from the first to the last used one, both counted"),
+        _number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
+        _number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
+        Column("direction", ENTITY, "which way the metric moves", values=DIRECTIONS),
+        Column("change_point_day", pa.date32(), "first day after the single level shift", nullable=True),
+        *_forecasts(),
+    ),
+    primary_key=("entity_kind", "entity_id", "metric"),
+    measured=True,
+)
+
+
+def trends_table(entity_kind: str, entities: Sequence[str], columns: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return the rows of the table: each metric's `columns` for all `entities`."""
+    if not entities or not columns:
+        return TABLE.empty()
+    arrays = {
+        "entity_kind": pa.array([entity_kind] * len(entities) * len(columns), pa.string()),
+        "entity_id": pa.array(list(entities) * len(columns), pa.string()),
+    }
+    for column in TABLE.columns[2:]:
+        joined = np.concatenate([part[column.name] for part in columns])
+        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
+        arrays[column.name] = pa.array(joined, kind, from_pandas=True)
+    return pa.table(arrays)
+
+
+def measured_metrics(table: Table, wanted: Sequence[str] = ()) -> dict[str, str]:
+    """Return the metrics that `table` measures (stem -> unit), or those `wanted` of them.
+
+    Raises:
+        InvalidInput: a wanted metric is not measured; the message names those that are.
+    """
+    measured = {
+        column.name.removesuffix("_mean"): column.unit for column in table.columns if column.name.endswith("_mean")
+    }
+    for name in wanted:
+        if name not in measured:
+            raise InvalidInput(
+                f"metric {name!r} is not measured by table {table.name}. Metrics there: {', '.join(measured)}."
+            )
+    return {name: measured[name] for name in wanted or measured}
+
+
+def compute(workplace: Workplace, parameters: MetricTrendsParameters) -> Result:
+    """Make one partition: read the window one metric at a time, which keeps a large tenant's memory small."""
+    source = workplace.instance.inputs["samples"][0]
+    table = source.table
+    key = table.primary_key[0]
+    metrics = measured_metrics(table, parameters.metrics)
+    hourly = source.component.name == "vm_resources_hourly"
+    as_of_ms = workplace.as_of_ms("samples")
+    grid = Grid.ending(as_of_ms, parameters.window_days, HOUR_MS if hourly else workplace.resolution_seconds * 1000)
+
+    counted = workplace.read_window("samples", parameters.window_days, [key, "ts", "samples_seen", "samples_expected"])
+    entities = entity_ids(counted.column(key))
+    cells = locate(counted.column(key), counted.column("ts"), grid, entities)
+    counts = sample_counts(cells, counted.column("samples_seen"), counted.column("samples_expected"))
+    del counted, cells
+    parts = []
+    for metric, unit in metrics.items():
+        rows = workplace.read_window("samples", parameters.window_days, [key, "ts", f"{metric}_mean"])
+        values = place(locate(rows.column(key), rows.column("ts"), grid, entities), rows.column(f"{metric}_mean"))
+        parts.append(trend_columns(Samples(metric, unit, values, counts), grid, parameters, workplace.minimum_coverage))
+        del rows, values
+    data = trends_table("node" if key == "node_id" else "vm", entities, parts)
+    notes = () if entities else (f"table {table.name} has no row in the {parameters.window_days} days: no rows",)
+    return Result(
+        data=data,
+        facts=workplace.facts(
+            as_of_ms=as_of_ms,
+            samples_seen=int(np.sum(counts.seen, dtype=np.float64)),
+            samples_expected=int(np.sum(counts.expected, dtype=np.float64)),
+            notes=notes,
+        ),
+        numbers=_numbers(parts, len(entities)),
+    )
+
+
+def _numbers(parts: Sequence[Mapping[str, Any]], entities: int) -> dict[str, int | float]:
+    def count(name: str, value: str) -> int:
+        return sum(int(np.count_nonzero(part[name] == value)) for part in parts)
+
+    return {
+        "entities": entities,
+        "rising": count("direction", "rising"),
+        "falling": count("direction", "falling"),
+        "change_points": sum(int(np.count_nonzero(~np.isnat(part["change_point_day"]))) for part in parts),
+        "without_answer": sum(len(part["status"]) for part in parts) - count("status", "ok"),
+    }
+
+
+COMPONENT = Component(
+    name="metric_trends",
+    stage="analyzers",
+    title="Metric trends",
+    description=(
+        "Which metrics of which VMs or nodes rise, fall or jumped, how fast and how surely, and what to expect of the "
+        "next hour, day and week. Theil-Sen slope with Sen's interval and a Mann-Kendall test that allows for "
+        "autocorrelation, on daily means; forecasts repeat the recent level, with intervals from their own past errors."
+    ),
+    parameters=MetricTrendsParameters,
+    inputs=(
+        Input(
+            "samples",
+            ("vm_resources_hourly", "system_load", "vm_resources"),
+            "what is measured; the hourly table is the one for long windows",
+        ),
+    ),
+    table=TABLE,
+    compute=compute,
+)

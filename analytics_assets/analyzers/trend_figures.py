@@ -1,0 +1,210 @@
+"""The numbers of a trend: one metric of many entities, from samples on the grid to the table's columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from analytics_assets.components import Parameters
+from analytics_assets.kernels.coverage import SampleCounts, coverage_of, has_recent
+from analytics_assets.kernels.daily import daily_levels, without_weekdays
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, row_mean, row_median
+from analytics_assets.kernels.recent_level import Forecast, next_days, next_hour, recent_levels
+from analytics_assets.kernels.slope import directions, level_shifts, robust_slopes
+from resources.partition import DAY_MS
+
+SHORT_WINDOW_DAYS = 5
+LEVEL_DAYS = 7
+INTERVAL_SHARE = 0.8
+
+
+class MetricTrendsParameters(Parameters):
+    """What may be set of the trend analysis."""
+
+    window_days: int = Field(28, ge=1, le=400, description="Length of the window that ends with the day, in days.")
+    metrics: tuple[str, ...] = Field(
+        (), description="Metrics to analyze, as column stems such as cpu_percent; empty: all that the input measures."
+    )
+    minimum_days: int = Field(
+        5, ge=1, le=400, description="Days with enough hours that a trend needs, a count; at most window_days."
+    )
+    minimum_hours: int = Field(12, ge=1, le=24, description="Hours with samples that make a day count, in hours.")
+    significance: float = Field(
+        0.05, gt=0, le=0.5, description="Probability of such an order without a trend, below which it counts, 0 to 0.5."
+    )
+    minimum_change_percent: float = Field(
+        2.0, ge=0, le=100, description="Least change over the window of a metric in percent, in percentage points."
+    )
+    minimum_change_bytes: float = Field(
+        1e6, ge=0, le=1e15, description="Least change over the window of a metric in bytes, in bytes."
+    )
+    minimum_change_bytes_per_second: float = Field(
+        1e3, ge=0, le=1e15, description="Least change over the window of a metric in bytes/s, in bytes/s."
+    )
+    minimum_change_cores: float = Field(
+        0.05, ge=0, le=1e6, description="Least change over the window of a metric in cores, in cores."
+    )
+    minimum_change_share: float = Field(
+        0.05,
+        ge=0,
+        le=10,
+        description="Least change over the window of any metric but those in percent, as a share of its level.",
+    )
+    change_point_share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of the line's summed absolute residuals that two levels may leave at most to be reported "
+        "as a level shift, 0 to 1.",
+    )
+    half_life_days: float = Field(
+        3.0, ge=0.5, le=100, description="Days after which a day counts half in the level that forecasts repeat."
+    )
+
+    @model_validator(mode="after")
+    def _window_holds_the_minimum(self) -> "MetricTrendsParameters":
+        if self.minimum_days > self.window_days:
+            raise ValueError(f"minimum_days {self.minimum_days} is more than window_days {self.window_days}")
+        return self
+
+    def floor(self, unit: str, level: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the least change over the window that counts, in `unit`, for series at `level`."""
+        absolute = {
+            "percent": self.minimum_change_percent,
+            "bytes": self.minimum_change_bytes,
+            "bytes/s": self.minimum_change_bytes_per_second,
+            "cores": self.minimum_change_cores,
+        }.get(unit, 0.0)
+        share = 0.0 if unit == "percent" else self.minimum_change_share
+        return np.maximum(absolute, share * np.abs(np.where(np.isnan(level), 0.0, level)))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One metric on the grid: `values` [entity, step], and the samples counted there."""
+
+    metric: str
+    unit: str
+    values: NDArray[np.float32]
+    counts: SampleCounts
+
+
+def trend_columns(
+    samples: Samples, grid: Grid, parameters: MetricTrendsParameters, minimum_coverage: float
+) -> dict[str, Any]:
+    """Return the columns of the table, but for the entity's, for one metric; one value per entity."""
+    present = ~np.isnan(samples.values)
+    infinite = np.isinf(samples.values).any(axis=1)
+    hours = _hours(np.where(np.isinf(samples.values), np.float32(np.nan), samples.values), grid)
+    seen, expected = samples.counts.seen_where(present), samples.counts.expected_per_entity
+    coverage = coverage_of(seen, expected)
+    daily = daily_levels(hours, parameters.minimum_hours)
+    days_used = np.count_nonzero(~np.isnan(daily), axis=1)
+
+    status = np.full(len(hours), "ok", dtype=object)
+    reason = np.full(len(hours), None, dtype=object)
+    few, thin = days_used < parameters.minimum_days, ~(coverage >= minimum_coverage)
+    for row in np.flatnonzero(few | thin):
+        status[row], reason[row] = (
+            "insufficient_data",
+            _why(days_used[row], coverage[row], minimum_coverage, parameters),
+        )
+    for row in np.flatnonzero(infinite):
+        status[row], reason[row] = "degenerate", "infinite values: the metric has no scale"
+    for row in np.flatnonzero(~present.any(axis=1)):
+        status[row], reason[row] = "no_data", "no sample of this metric in the window"
+
+    answered = status == "ok"
+    late = answered & ~has_recent(hours, HOURS_PER_DAY)
+    reason[late] = "no sample in the last 24 hours: no forecast"
+    figures = _figures(hours, daily, samples.unit, grid, parameters)
+    for name in figures:
+        figures[name] = _blank(figures[name], answered & ~late if name.startswith("next_") else answered)
+    return {
+        "metric": np.full(len(hours), samples.metric, dtype=object),
+        "unit": np.full(len(hours), samples.unit, dtype=object),
+        "status": status,
+        "reason": reason,
+        "window_days": np.full(len(hours), parameters.window_days, np.int32),
+        "days_used": days_used.astype(np.int32),
+        "samples_seen": seen,
+        "samples_expected": expected,
+        "coverage": coverage,
+        **figures,
+    }
+
+
+def _hours(values: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    if grid.steps_per_hour == 1:
+        return values
+    return row_mean(values.reshape(len(values), -1, grid.steps_per_hour)).astype(np.float32)
+
+
+def _why(days: int, coverage: float, minimum_coverage: float, parameters: MetricTrendsParameters) -> str:
+    if days < parameters.minimum_days:
+        return f"{days} days with at least {parameters.minimum_hours} hours of samples; needs {parameters.minimum_days}"
+    return f"coverage {coverage:.2f} is below {minimum_coverage:.2f}"
+
+
+def _blank(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+    if values.dtype.kind == "U":
+        return np.where(known, values, "unknown")
+    return np.where(known, values, np.datetime64("NaT") if values.dtype.kind == "M" else np.nan)
+
+
+def _figures(
+    hours: NDArray[np.float32],
+    daily: NDArray[np.float64],
+    unit: str,
+    grid: Grid,
+    parameters: MetricTrendsParameters,
+) -> dict[str, NDArray[Any]]:
+    if parameters.window_days < SHORT_WINDOW_DAYS:
+        steps, spent, per_day = hours.astype(np.float64), None, HOURS_PER_DAY
+    else:
+        (steps, spent), per_day = without_weekdays(daily), 1
+    slopes = robust_slopes(steps, spent)
+    present = ~np.isnan(steps)
+    span = np.where(
+        present.any(axis=1), steps.shape[1] - np.argmax(present[:, ::-1], axis=1) - np.argmax(present, axis=1), 0
+    )
+    change = slopes.slope * span
+    level = row_median(daily[:, -LEVEL_DAYS:])
+    level = np.where(np.isnan(level), row_median(daily), level)
+    floor = parameters.floor(unit, level)
+    shift, height = level_shifts(steps, slopes, maximum_cost_share=parameters.change_point_share)
+    shifted = (shift >= 0) & (np.abs(height) >= np.maximum(floor, slopes.noise))
+    # A step belongs to the UTC day that holds its middle.
+    middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
+    days = (middles // DAY_MS).astype("datetime64[D]")
+    return {
+        "level": level,
+        "slope_per_day": slopes.slope * per_day,
+        "slope_low_per_day": slopes.low * per_day,
+        "slope_high_per_day": slopes.high * per_day,
+        "change_over_window": change,
+        "noise": slopes.noise,
+        "p_value": slopes.p_value,
+        "direction": directions(slopes, change, floor, parameters.significance),
+        "change_point_day": np.where(shifted, days[np.maximum(shift, 0)], np.datetime64("NaT")),
+        **_ahead(hours, daily, parameters.half_life_days),
+    }
+
+
+def _ahead(
+    hours: NDArray[np.float32], daily: NDArray[np.float64], half_life_days: float
+) -> dict[str, NDArray[np.float64]]:
+    levels = recent_levels(daily, half_life_days)
+    first, last = hours[:, ::HOURS_PER_DAY], hours[:, HOURS_PER_DAY - 1 :: HOURS_PER_DAY]
+    forecasts: Mapping[str, Forecast] = {
+        "next_hour": next_hour(first.astype(np.float64), last.astype(np.float64), half_life_days, INTERVAL_SHARE),
+        "next_day": next_days(daily, levels, 1, INTERVAL_SHARE),
+        "next_week": next_days(daily, levels, 7, INTERVAL_SHARE),
+    }
+    columns = {}
+    for name, forecast in forecasts.items():
+        columns[name], columns[f"{name}_low"], columns[f"{name}_high"] = forecast.expected, forecast.low, forecast.high
+    return columns

@@ -1,0 +1,139 @@
+"""The SQL of the capacity planning report's figures: `{role}` stands for a table, `{days}` for the day."""
+
+NOTHING_NAMED = "(SELECT NULL::VARCHAR AS vm_id, NULL::VARCHAR AS vm_name WHERE false)"
+
+NAMED = """(
+    SELECT vm_id, arg_max(vm_name, valid_from) AS vm_name FROM {inventory} WHERE {days} GROUP BY vm_id
+)"""
+
+SUMMARY = """
+SELECT
+    count(DISTINCT entity_id) FILTER (entity_kind = 'vm') AS vms,
+    count(DISTINCT entity_id) FILTER (entity_kind = 'node') AS nodes,
+    count(*) AS resources,
+    count(*) FILTER (status = 'ok') AS judged,
+    count(*) FILTER (level = 'critical') AS critical,
+    count(*) FILTER (level = 'immediate') AS immediate,
+    count(*) FILTER (level = 'warning') AS warning,
+    round(100 * avg(coverage), 1) AS coverage_percent,
+    max(window_days) AS window_days,
+    min(days_used) AS days_used_least,
+    max(days_used) AS days_used_most,
+    max(horizon_days) AS horizon_days
+FROM {capacity}
+WHERE {days}
+ORDER BY ALL
+"""
+
+EXHAUSTION = """
+SELECT
+    c.entity_kind, c.entity_id, n.vm_name, c.resource, c.unit, c.level,
+    c.time_remaining_days_conservative AS days_conservative,
+    c.time_remaining_days_expected AS days_expected,
+    c.physical, c.usable, c.demand_p95, c.slope_per_day, c.direction, c.recommended_total,
+    c.window_days, c.days_used, c.horizon_days
+FROM {capacity} AS c
+LEFT JOIN {names} AS n ON c.entity_kind = 'vm' AND n.vm_id = c.entity_id
+WHERE {days}
+    AND c.status = 'ok'
+    AND (c.time_remaining_days_conservative IS NOT NULL OR c.level IN ('critical', 'immediate', 'warning'))
+ORDER BY days_conservative NULLS LAST, days_expected NULLS LAST, c.entity_kind, c.entity_id, c.resource
+"""
+
+SIZED = """
+SELECT
+    entity_id, size_class, min(size_reason) AS size_reason,
+    max(coalesce(physical, allocated)) FILTER (resource = 'cpu') AS vcpus,
+    max(demand_p95) FILTER (resource = 'cpu') AS vcpus_used,
+    max(recommended_total) FILTER (resource = 'cpu') AS vcpus_recommended,
+    max(coalesce(physical, allocated)) FILTER (resource = 'memory') AS memory_bytes,
+    max(demand_p95) FILTER (resource = 'memory') AS memory_bytes_used,
+    max(recommended_total) FILTER (resource = 'memory') AS memory_bytes_recommended,
+    max(coalesce(physical, allocated)) FILTER (resource = 'disk') AS disk_bytes,
+    CASE size_class
+        WHEN 'oversized' THEN greatest(vcpus - ceil(vcpus_recommended), 0)
+        WHEN 'idle' THEN vcpus WHEN 'powered_off' THEN vcpus
+    END AS reclaimable_vcpus,
+    CASE size_class
+        WHEN 'oversized' THEN greatest(memory_bytes - memory_bytes_recommended, 0)
+        WHEN 'idle' THEN memory_bytes WHEN 'powered_off' THEN memory_bytes
+    END AS reclaimable_memory_bytes,
+    CASE WHEN size_class IN ('idle', 'powered_off') THEN disk_bytes END AS reclaimable_disk_bytes
+FROM {capacity}
+WHERE {days} AND entity_kind = 'vm' AND size_class IS NOT NULL
+GROUP BY entity_id, size_class
+"""
+
+SIZES = f"""
+SELECT s.*, n.vm_name
+FROM ({SIZED.strip()}) AS s
+LEFT JOIN {{names}} AS n ON n.vm_id = s.entity_id
+WHERE s.size_class IN ('undersized', 'oversized', 'idle', 'powered_off')
+ORDER BY list_position(['undersized', 'oversized', 'idle', 'powered_off'], s.size_class::VARCHAR),
+    s.reclaimable_vcpus DESC NULLS LAST, s.reclaimable_memory_bytes DESC NULLS LAST, s.entity_id
+"""
+
+CLASSES = f"""
+SELECT
+    size_class, count(*) AS vms,
+    round(sum(reclaimable_vcpus), 2) AS reclaimable_vcpus,
+    round(sum(reclaimable_memory_bytes)) AS reclaimable_memory_bytes,
+    round(sum(reclaimable_disk_bytes)) AS reclaimable_disk_bytes,
+    min(size_reason) AS example_reason
+FROM ({SIZED.strip()})
+GROUP BY size_class
+ORDER BY size_class
+"""
+
+TOTALS = """
+SELECT
+    entity_id, resource, unit, status, reason, allocated, demand_mean, demand_p95, demand_peak,
+    capacity_remaining, slope_per_day, direction, projected_30d, projected_30d_high, window_days
+FROM {capacity}
+WHERE {days} AND entity_kind = 'tenant'
+ORDER BY entity_id, resource
+"""
+
+USE = """
+SELECT
+    c.entity_kind, c.entity_id, n.vm_name, c.resource, c.unit, c.level, c.physical, c.usable, c.demand_mean,
+    c.demand_p95, c.demand_peak, c.utilization_percent, c.capacity_remaining
+FROM {capacity} AS c
+LEFT JOIN {names} AS n ON c.entity_kind = 'vm' AND n.vm_id = c.entity_id
+WHERE {days} AND c.status = 'ok' AND c.entity_kind <> 'tenant'
+ORDER BY c.utilization_percent DESC NULLS LAST, c.entity_kind, c.entity_id, c.resource
+"""
+
+UNKNOWN = """
+SELECT status, resource, reason, count(*) AS resources, min(entity_id) AS example
+FROM {capacity}
+WHERE {days} AND status <> 'ok'
+GROUP BY status, resource, reason
+ORDER BY resources DESC, status, resource, reason
+"""
+
+STATES = """
+SELECT state, count(*) AS vms, sum(vcpus) AS vcpus,
+    sum(memory_bytes)::DOUBLE AS memory_bytes, sum(disk_bytes)::DOUBLE AS disk_bytes
+FROM (
+    SELECT * FROM {inventory} WHERE {days}
+    QUALIFY row_number() OVER (PARTITION BY vm_id ORDER BY valid_from DESC) = 1
+)
+GROUP BY state
+ORDER BY state
+"""
+
+FINDINGS = (
+    ("capacity.summary", "Resources looked at", SUMMARY),
+    ("capacity.exhaustion", "What runs out, soonest first", EXHAUSTION),
+    ("capacity.classes", "VMs by size class", CLASSES),
+    ("capacity.sizes", "VMs of the wrong size", SIZES),
+    ("capacity.totals", "Allocated against used, all VMs together", TOTALS),
+)
+"""Id, title and SQL of the figures that page one is read from."""
+
+EVIDENCE = (("capacity.use", "Every resource, fullest first", USE),)
+
+INVENTORY = ("inventory.states", "VMs by state at the day's end", STATES)
+
+COVERAGE = (("capacity.unknown", "Resources without an answer, by reason", UNKNOWN),)

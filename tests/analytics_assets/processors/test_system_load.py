@@ -1,0 +1,114 @@
+"""A tenant's load by node, and the nodes' own load."""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from analytics_assets.processors.node_load import node_table
+from analytics_assets.processors.system_load import SYSTEM_LOAD, tenant_load
+from analytics_assets.processors.vm_inventory import VM_INVENTORY, inventory_table
+from analytics_assets.processors.vm_resources import VM_RESOURCES
+from resources.inventory.source import INVENTORY_SCHEMA
+from resources.lake.table import TIMESTAMP
+from resources.monitoring.metrics import VM_COLUMNS
+from resources.monitoring.source import SeriesBatch
+from resources.partition import Partition
+
+DAY = Partition("platform", date(2026, 1, 1))
+STEP = 300_000
+
+
+def used(*rows: tuple[str, int, str | None, float]) -> pa.Table:
+    """Rows of (vm, bucket number, node, cpu percent); every other metric is 100."""
+    columns = {
+        "vm_id": pa.array([row[0] for row in rows]),
+        "ts": pa.array([DAY.start_ms + row[1] * STEP for row in rows]).cast(TIMESTAMP),
+        "node_id": pa.array([row[2] for row in rows], pa.string()),
+        "samples_seen": pa.array([5] * len(rows), pa.int32()),
+        "samples_expected": pa.array([5] * len(rows), pa.int32()),
+    }
+    for stem in VM_COLUMNS:
+        value = [row[3] if stem == "cpu_percent" else 100.0 for row in rows]
+        columns[f"{stem}_mean"] = columns[f"{stem}_max"] = pa.array(value, pa.float32())
+    return VM_RESOURCES.conform(pa.table({name: columns[name] for name in VM_RESOURCES.column_names}))
+
+
+def sizes(*rows: tuple[str, int, float | None]) -> pa.Table:
+    """Rows of (vm, bucket number it holds from, vCPUs)."""
+    listed = pa.table(
+        {
+            "vm_id": [row[0] for row in rows],
+            "valid_from_ms": [DAY.start_ms + row[1] * STEP for row in rows],
+            "vm_name": [None] * len(rows),
+            "node_id": [None] * len(rows),
+            "flavor": [None] * len(rows),
+            "vcpus": [row[2] for row in rows],
+            "memory_bytes": [1000] * len(rows),
+            "disk_bytes": [None] * len(rows),
+            "state": ["running"] * len(rows),
+        },
+        schema=INVENTORY_SCHEMA,
+    )
+    return VM_INVENTORY.conform(inventory_table(listed, pa.array([], pa.string()), DAY.start_ms))
+
+
+def test_vms_of_a_node_are_summed_weighted_by_their_vcpus():
+    """Stops a mean of percentages over VMs of different sizes."""
+    load = SYSTEM_LOAD.conform(
+        tenant_load(used(("a", 0, "n1", 50.0), ("b", 0, "n1", 100.0), ("c", 0, "n2", 10.0)), sizes(("a", 0, 4), ("b", 0, 1), ("c", 0, 2)))
+    )
+    first = load.to_pylist()[0]
+    assert (first["node_id"], first["vm_count"], first["cpu_cores_mean"], first["cpu_cores_total"]) == ("n1", 2, 3.0, 5.0)
+    assert first["cpu_percent_mean"] == pytest.approx(60.0)
+    assert first["memory_bytes_mean"] == 200.0
+    assert first["memory_total_bytes"] == 2000.0
+    assert load.num_rows == 2
+
+
+def test_a_resize_counts_from_its_moment():
+    """Stops a size of today from being applied to the hours before the resize."""
+    load = tenant_load(used(("a", 0, "n", 50.0), ("a", 6, "n", 50.0)), sizes(("a", -10, 2), ("a", 6, 8)))
+    assert load.column("cpu_cores_mean").to_pylist() == [1.0, 4.0]
+
+
+def test_a_vm_of_unknown_size_or_place_is_not_lost():
+    """Stops a VM without inventory from vanishing, and from counting as zero cores."""
+    load = tenant_load(used(("a", 0, "n", 50.0), ("b", 0, "n", 50.0), ("c", 0, None, 30.0)), sizes(("a", 0, 2)))
+    known, unknown = sorted(load.to_pylist(), key=lambda row: row["node_id"])
+    assert (known["vm_count"], known["cpu_cores_mean"], known["memory_bytes_mean"]) == (2, 1.0, 200.0)
+    assert (unknown["node_id"], unknown["cpu_cores_mean"]) == ("unknown", None)
+
+
+class Nodes:
+    """A source of two CPUs, memory and load average of one node."""
+
+    kind = "test"
+
+    def sample_interval_seconds(self, tenant: str) -> int:
+        return 60
+
+    def samples(self, tenant, metrics, start_ms, end_ms):
+        ts = np.arange(start_ms, start_ms + 600_000, 60_000, dtype=np.int64)
+        series = {
+            "novacron_system_cpu_usage_percent": [({"cpu": "0"}, 100.0), ({"cpu": "1"}, 50.0)],
+            "novacron_system_memory_usage_bytes": [({"type": "used"}, 4e9), ({"type": "total"}, 8e9)],
+            "novacron_system_load_average": [({"period": "1m"}, 1.5), ({"period": "5m"}, 9.0)],
+        }[metrics[0]]
+        labels = tuple({"node_id": "n1", **extra} for extra, _ in series)
+        values = np.concatenate([np.full(len(ts), value) for _, value in series])
+        offsets = np.arange(len(series) + 1, dtype=np.int64) * len(ts)
+        yield SeriesBatch(metrics[0], labels, offsets, np.tile(ts, len(series)), values)
+
+
+def test_a_node_is_the_mean_of_its_cpus_and_knows_its_size():
+    """Stops memory used and total, or load over 1 and 5 minutes, from being averaged together."""
+    data, facts = node_table(Nodes(), DAY, 300, SYSTEM_LOAD)
+    stored = SYSTEM_LOAD.conform(data).to_pylist()
+    assert len(stored) == 2
+    row = stored[0]
+    assert (row["cpu_percent_mean"], row["cpu_cores_mean"], row["cpu_cores_total"]) == (75.0, 1.5, 2.0)
+    assert (row["memory_bytes_mean"], row["memory_total_bytes"], row["load_average_1m_mean"]) == (4e9, 8e9, 1.5)
+    assert facts.as_of_ms == DAY.start_ms + 600_000
+    assert facts.coverage == 1.0

@@ -1,0 +1,57 @@
+"""The fleets the tests look at, and how they read them."""
+
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.monitoring.metrics import METRICS
+from resources.monitoring.simulated.source import SimulatedFleet
+from resources.partition import DAY_MS
+
+FIRST_DAY = date(2026, 1, 1)
+VM_NAMES = [name for name, metric in METRICS.items() if metric.entity == "vm" and not name.endswith("_per_second")]
+NODE_NAMES = [name for name, metric in METRICS.items() if metric.entity == "node"]
+CPU, MEMORY, DISK = VM_NAMES[:3]
+COUNTERS = VM_NAMES[3:]
+NAME_OF_COLUMN = {METRICS[name].column: name for name in VM_NAMES}
+
+Series = dict[tuple[tuple[str, str], ...], tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+
+@lru_cache
+def month(tenants: int = 3) -> SimulatedFleet:
+    """A fleet that shows everything: 20 VMs a tenant, 28 days at 5 minutes."""
+    return SimulatedFleet(42, tenants, 20, FIRST_DAY, 28, 300)
+
+
+def read(
+    fleet: SimulatedFleet, tenant: str, metric: str, start_ms: int | None = None, end_ms: int | None = None
+) -> Series:
+    """Return each series of a metric by its labels: times and values in order of arrival."""
+    clock = fleet.clock
+    start_ms = clock.start_ms if start_ms is None else start_ms
+    end_ms = clock.start_ms + clock.days * DAY_MS if end_ms is None else end_ms
+    found: Series = {}
+    for batch in fleet.samples(tenant, [metric], start_ms, end_ms):
+        assert batch.metric == metric
+        for row, labels in enumerate(batch.labels):
+            part = slice(batch.offsets[row], batch.offsets[row + 1])
+            key = tuple(sorted(labels.items()))
+            assert key not in found
+            found[key] = batch.ts_ms[part], batch.values[part]
+    return found
+
+
+def of_vm(series: Series, vm_id: str) -> list[tuple[dict[str, str], NDArray[np.int64], NDArray[np.float64]]]:
+    """Return the series of a VM, the one with the earliest sample first."""
+    found = [(dict(key), ts, values) for key, (ts, values) in series.items() if dict(key).get("vm_id") == vm_id]
+    return sorted(found, key=lambda item: int(item[1].min()))
+
+
+def same(one: Series, other: Series) -> bool:
+    """Say whether two readings hold the same series, samples and order."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[key][0], other[key][0]) and np.array_equal(one[key][1], other[key][1]) for key in one
+    )
