@@ -3,7 +3,6 @@
 import dagster as dg
 
 from analytics_assets.assets import build_assets
-from analytics_assets.partitions import grid
 from analytics_assets.pipelines.graph import instances, pipelines
 from resources.analytics_home import AnalyticsHome
 from resources.settings import Settings, load_settings
@@ -18,7 +17,6 @@ def build_defs(settings: Settings) -> dg.Definitions:
         pipeline.name: dg.define_asset_job(
             pipeline.job_name,
             selection=[instance.table.name for instance in pipeline.instances],
-            partitions_def=grid(settings),
             description=pipeline.description,
         )
         for pipeline in loaded

@@ -3,7 +3,6 @@
 The runs are recorded in the home's Dagster instance, where the UI shows them beside its own.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,6 +15,10 @@ from resources.errors import InvalidInput, PermanentFailure
 from resources.partition import PLATFORM, Partition, check_tenant, days_between, parse_day
 from resources.settings import Settings
 from resources.sources import TenantSources
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config that keeps Dagster's event log off the terminal; it is stored, and the UI shows it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,6 @@ def execute(plan: RunPlan, settings: Settings, quiet: bool = False) -> list[dict
     from analytics_assets.definitions import build_defs
     from analytics_assets.partitions import open_instance, register_tenants
 
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     register_tenants(settings, plan.tenants)
     job = build_defs(settings).resolve_job_def(plan.pipeline.job_name)
     records: list[dict[str, Any]] = []
@@ -117,7 +119,7 @@ def execute(plan: RunPlan, settings: Settings, quiet: bool = False) -> list[dict
         with partitions_reported_to(lambda asset, key: bar.advance(f"{key.split('|')[1]} {asset}")):
             for tenant, first, last in plan.ranges():
                 result = job.execute_in_process(
-                    instance=instance, raise_on_error=False, tags=range_tags(tenant, first, last)
+                    instance=instance, raise_on_error=False, tags=range_tags(tenant, first, last), run_config=QUIET
                 )
                 record = {
                     "tenant": tenant,
@@ -150,8 +152,13 @@ def _failures(result: Any) -> Iterator[str]:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            failure = data.user_failure_data
-            yield failure.description if failure else f"{event.step_key}: {data.error.message.strip()}"
+            if data.user_failure_data:
+                yield data.user_failure_data.description
+            else:
+                innermost = data.error
+                while innermost.cause:
+                    innermost = innermost.cause
+                yield f"{event.step_key}: {innermost.message.strip()} (details: run {result.run_id} in the UI)"
 
 
 class _Bar:

@@ -61,7 +61,7 @@ class MetricTrendsParameters(Parameters):
         "as a level shift, 0 to 1.",
     )
     half_life_days: float = Field(
-        3.0, ge=0.5, le=100, description="Days after which a day counts half in the level that forecasts repeat."
+        3.0, ge=0.5, le=10, description="Days after which a day counts half in the level that forecasts repeat."
     )
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from analytics_assets.charts.frame import (
     label_room,
     open_chart,
 )
-from analytics_assets.charts.palette import AXIS, BAND, BLACK, BLUE, DASHES, LINES, QUIET_TEXT, TEXT, VERMILLION
+from analytics_assets.charts.palette import AXIS, BAND, BLACK, BLUE, DASHES, GREY, LINES, QUIET_TEXT, TEXT, VERMILLION
 from analytics_assets.charts.scale import Axis, format_value, time_axis, value_axis
 from analytics_assets.charts.svg import Svg
 from analytics_assets.charts.trend_line import FAN_OPACITY, Trend, draw_trend, place_trend
@@ -41,6 +41,7 @@ class Series:
     """Values of one thing: `ts_ms` are ascending bucket starts, `mean` (and `peak`) one value each, NaN missing.
 
     `capacity` is a level to compare with, in the same unit; `note` is a short remark beside the name.
+    `partial` marks values that stand for a part of what they should, which get a strip on the axis.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Series:
     trend: Trend | None = None
     capacity: float | None = None
     note: str = ""
+    partial: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Words:
     band: str = "Up to the maximum"
     trend: str = "Trend, 95 % interval of its slope"
     capacity: str = "Capacity"
+    partial: str = "Incomplete"
 
 
 def line_chart(
@@ -88,27 +91,27 @@ def line_chart(
     words = words or Words()
     svg, y = open_chart(heading)
     values = _value_axis(series, unit, True, bands=len(series) == 1)
-    capacity = next((each.capacity for each in series if _shows(each.capacity, values)), None)
+    # One line can only stand for a capacity that all of them have.
+    levels = {each.capacity for each in series}
+    capacity = levels.pop() if len(levels) == 1 else None
     if len(series) == 1:
         y = draw_legend(svg, y, _keys(series, words, values, has_gaps(series, span)))
-    elif has_gaps(series, span):
-        y = draw_legend(svg, y, [_GAP_KEY])
+    else:
+        keys = [_GAP_KEY] if has_gaps(series, span) else []
+        if capacity is not None and _shows(capacity, values):
+            label = f"{words.capacity} {format_value(capacity, unit)}"
+            keys.insert(0, Key(label, stroke=BLACK, dash=CAPACITY_DASH, width=1))
+        y = draw_legend(svg, y, keys)
     names = shorten_all([each.name for each in series], 150, LABEL_SIZE) if len(series) > 1 else []
     right = max(text_width(name, LABEL_SIZE) for name in names) + 38 if names else MARGIN
     left = MARGIN + label_room(values)
     width = WIDTH - left - right
     box = Box(left, y + 6, width, height, time_axis(span.start_ms, span.end_ms, int(width // 52)), values)
     draw_axes(svg, box)
-    if capacity is not None:
-        level = float(box.y(capacity))
-        svg.lines([(box.left, level, box.right, level)], BLACK, 1, CAPACITY_DASH)
-        if len(series) > 1:
-            svg.text(
-                box.left + 4, level - 4, f"{words.capacity} {format_value(capacity, unit)}", LABEL_SIZE, QUIET_TEXT
-            )
     if len(series) == 1:
         _draw_series(svg, box, series[0], span, BLUE)
     else:
+        _draw_capacity(svg, box, capacity)
         for each, colour, dash in zip(series, LINES, DASHES, strict=False):
             _draw_line(svg, box, each, span, colour, dash)
             _draw_trend_of(svg, box, each, span, colour, fan=False)
@@ -194,7 +197,8 @@ def _value_axis(series: Sequence[Series], unit: str, from_zero: bool, bands: boo
     limits = [float(values.min()), float(values.max())] if len(values) else []
     if limits:
         # A capacity far above the data would flatten them; then it is told by the note, not drawn.
-        near = [each.capacity for each in series if each.capacity is not None and each.capacity <= 2.5 * limits[1]]
+        reach = (2.5 if from_zero else 1.25) * limits[1]
+        near = [each.capacity for each in series if each.capacity is not None and each.capacity <= reach]
         limits += near
         # Away from zero only where the data would otherwise be a thin strip at the top.
         from_zero = from_zero or limits[0] < 0.5 * limits[1]
@@ -218,6 +222,8 @@ def _keys(series: Sequence[Series], words: Words, axes: Axis | Sequence[Axis], g
         keys.append(Key(words.capacity, stroke=BLACK, dash=CAPACITY_DASH, width=1))
     if gaps:
         keys.append(_GAP_KEY)
+    if any(each.partial is not None and each.partial.any() for each in series):
+        keys.append(Key(words.partial, fill=GREY))
     return keys
 
 
@@ -233,11 +239,20 @@ def _draw_series(svg: Svg, box: Box, each: Series, span: Span, colour: str) -> N
                 svg.polygon(np.r_[x[part], x[part][::-1]], np.r_[high[part], low[part][::-1]], BAND)
             else:
                 svg.lines([(x[part.start], low[part.start], x[part.start], high[part.start])], BAND, 2.4)
-    if _shows(each.capacity, box.value):
-        level = float(box.y(each.capacity))
-        svg.lines([(box.left, level, box.right, level)], BLACK, 1, CAPACITY_DASH)
+    _draw_capacity(svg, box, each.capacity)
+    if each.partial is not None:
+        ends = box.x(each.ts_ms), box.x(each.ts_ms + span.step_ms)
+        for part in runs(each.partial, each.ts_ms, span.step_ms):
+            left, right = float(ends[0][part.start]), float(ends[1][part.stop - 1])
+            svg.rect(left, box.bottom - 3.5, right - left, 3.5, GREY)
     _draw_line(svg, box, each, span, colour, "", 1.2)
     _draw_trend_of(svg, box, each, span, VERMILLION, fan=True)
+
+
+def _draw_capacity(svg: Svg, box: Box, capacity: float | None) -> None:
+    if _shows(capacity, box.value):
+        level = float(box.y(capacity))
+        svg.lines([(box.left, level, box.right, level)], BLACK, 1, CAPACITY_DASH)
 
 
 def _draw_line(svg: Svg, box: Box, each: Series, span: Span, colour: str, dash: str, width: float = 1.5) -> None:

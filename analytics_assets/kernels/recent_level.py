@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.kernels.matrix import row_mean
 
-DEPTH_DAYS = 14
+DEPTH_DAYS = 10
 MINIMUM_DAYS = 3
 HOUR_CORRECTION = 0.8
 """Share of the last hour's deviation from its own usual level that the next hour keeps."""

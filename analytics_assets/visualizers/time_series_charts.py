@@ -16,9 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from analytics_assets.charts.describe import each_in_words, highest_in_words
 from analytics_assets.charts.frame import Heading
 from analytics_assets.charts.samples import HOUR_MS, Samples, between, identifier, literal, samples_of
-from analytics_assets.charts.scale import format_days, format_instant, format_slope, format_value
+from analytics_assets.charts.scale import format_days, format_slope, format_value
 from analytics_assets.charts.table import CHART, Chart, chart_rows, result_sha256
 from analytics_assets.charts.thumbnail import thumbnail
 from analytics_assets.charts.time_series import MOST_LINES, MOST_PANELS, Series, Span, Words, line_chart, panel_chart
@@ -155,11 +156,19 @@ def vm_overview(scope: Scope, stem: str) -> Chart:
     mean = _floats(data, "mean")
     if not np.isfinite(mean).any():
         return _nothing(scope, f"{stem}-overview", title, stem, sql, data, _no_value(scope, stem))
-    series = Series("total" if total else "mean", _instants(data), mean, None if total else _floats(data, "highest"))
-    rule = f"Where fewer than {share:.0%} of the day's VMs reported, the line has a gap."
+    incomplete = np.isfinite(mean) & (_floats(data, "seen") < _floats(data, "expected"))
+    peak = None if total else _floats(data, "highest")
+    series = Series("all", _instants(data), mean, peak, partial=incomplete)
+    rule = f"Where fewer than {share * 100:g} % of the day's VMs reported, the line has a gap."
+    if incomplete.any():
+        rule += f" {np.count_nonzero(incomplete):,} points lack some VM."
     subtitle = f"{scope.bucket_in_words} means. {rule}"
-    words = Words(mean="Total of all VMs" if total else "Mean over all VMs", band="Up to the busiest VM")
-    alt = f"Line chart. {title}. {_highest(series, unit, 'The highest value is')} {_gap_words(series, scope)}{rule}"
+    words = Words(
+        "Total of all VMs" if total else "Mean over all VMs", "Up to the busiest VM", partial="Some VM missing"
+    )
+    alt = (
+        f"Line chart. {title}. The highest value is {highest_in_words(series, unit)}. {_gap_words(series, scope)}{rule}"
+    )
     svg = line_chart(Heading(title, subtitle, alt), [series], unit, scope.span, words)
     return _drawn(f"{stem}-overview", title, alt, unit, sql, data, svg)
 
@@ -176,7 +185,7 @@ def node_overview(scope: Scope, stem: str) -> Chart:
     subtitle = f"{scope.bucket_in_words} means."
     if entities > len(series):
         subtitle += f" The {len(series)} nodes with the highest demand out of {entities}."
-    alt = f"Line chart. {title}. {subtitle} {_each_in_words(series, unit)}"
+    alt = f"Line chart. {title}. {subtitle} {each_in_words(series, unit)}"
     svg = line_chart(Heading(title, subtitle, alt), [_bare(each) for each in series], unit, scope.span)
     return _drawn(f"{stem}-overview", title, alt, unit, sql, data, svg)
 
@@ -191,7 +200,7 @@ def highest_chart(scope: Scope, stem: str) -> Chart:
     if not series:
         return _nothing(scope, f"{stem}-highest", title, stem, sql, data, _no_value(scope, stem))
     subtitle = (
-        f"{scope.bucket_in_words} means, on one scale, ordered by demand: "
+        f"{scope.bucket_in_words} means, all panels on one scale, ordered by demand: "
         f"the 95th percentile of these means. {len(series)} of {entities} {_plural(who, entities)}."
     )
     return _panels(scope, f"{stem}-highest", title, subtitle, stem, sql, data, series, same_scale=True)
@@ -203,8 +212,8 @@ def steepest_chart(scope: Scope, stem: str) -> Chart:
     sql = _panel_sql(scope, stem, STEEPEST, scope.top, with_trend=True)
     data = scope.workplace.query(sql, days=scope.days)
     series, entities = read_series(data, unit, scope.span.step_ms)
-    count = f"{len(series)} {_plural(who, len(series))}" if len(series) > 1 else who
-    title = f"{metric_words(stem).noun} of the {count} with the steepest trend, {scope.days_in_words}"
+    count = f"{len(series)} {who}s" if len(series) > 1 else _plural(who, 2 - len(series))
+    title = f"{metric_words(stem).noun}: the {count} with the steepest trend, {scope.days_in_words}"
     if not series:
         reason = f"no {who} with samples in these days has a significant trend of {stem} on {scope.days[-1]}"
         return _nothing(scope, f"{stem}-steepest", title, stem, sql, data, reason)
@@ -250,7 +259,7 @@ def _panels(
     windows = sorted({days for days in data.column("window_days").to_pylist() if days}) if _has_trend(data) else []
     over = f"Trend over {windows[-1]} days, " if len(windows) == 1 else "Trend, "
     words = Words(trend=f"{over}95 % interval of its slope")
-    alt = f"Chart of {len(series)} {_plural('panel', len(series))}. {title}. {subtitle} {_each_in_words(series, unit)}"
+    alt = f"Chart of {len(series)} {_plural('panel', len(series))}. {title}. {subtitle} {each_in_words(series, unit)}"
     svg = panel_chart(Heading(title, subtitle, alt), series, unit, scope.span, words, same_scale)
     return _drawn(chart_id, title, alt, unit, sql, data, svg)
 
@@ -309,22 +318,6 @@ def _floats(data: pa.Table, name: str) -> NDArray[np.float64]:
 
 def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
-
-
-def _highest(series: Series, unit: str, opening: str) -> str:
-    at = int(np.nanargmax(series.mean))
-    return f"{opening} {format_value(float(series.mean[at]), unit)} at {format_instant(int(series.ts_ms[at]))}."
-
-
-def _each_in_words(series: Sequence[Series], unit: str) -> str:
-    parts = []
-    for each in series:
-        if np.isfinite(each.mean).any():
-            values = each.mean[np.isfinite(each.mean)]
-            said = f"{each.name}: mean {format_value(float(values.mean()), unit)}, "
-            said += _highest(each, unit, "highest").removesuffix(".")
-            parts.append(f"{said}, {each.note}" if each.note else said)
-    return "; ".join(parts) + "."
 
 
 def _gap_words(series: Series, scope: Scope) -> str:

@@ -76,7 +76,7 @@ class CapacityParameters(Parameters):
         50.0,
         gt=0,
         lt=100,
-        description="Oversized when the recommended vCPUs and memory are both at most this share of the size, in percent.",
+        description="Oversized when recommended vCPUs and memory are both at most this share of the size, in percent.",
     )
 
     @model_validator(mode="after")

@@ -149,9 +149,7 @@ def _status(
     return status, reason
 
 
-def _levels(
-    conservative: Vector, known: NDArray[np.bool_], parameters: CapacityParameters
-) -> NDArray[np.str_]:
+def _levels(conservative: Vector, known: NDArray[np.bool_], parameters: CapacityParameters) -> NDArray[np.str_]:
     days = np.where(np.isnan(conservative), np.inf, conservative)
     limits = [parameters.critical_days, parameters.immediate_days, parameters.warning_days]
     level = np.array(["critical", "immediate", "warning", "ok"])[np.searchsorted(limits, days, side="right")]

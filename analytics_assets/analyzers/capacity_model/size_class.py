@@ -4,8 +4,8 @@
 |---|---|---|
 | 1 | powered_off | the inventory says stopped for 95 % of the last 14 days (and knows at least 5 of them) |
 | 2 | insufficient_data | CPU or memory has no answer, or fewer than 100 hours have samples |
-| 3 | idle | last 14 days, of the hours with samples: 97 % below 0.03 vCPU and 95 % below 2000 B/s received and 1000 B/s sent |
-| 4 | undersized | CPU p95 above 85 %, or p99.5 from 95 %, or memory peak above 90 %, or the disk lasts less than 30 days |
+| 3 | idle | last 14 days: 97 % of the hours below 0.03 vCPU and 95 % below 2000 B/s received and 1000 B/s sent |
+| 4 | undersized | CPU p95 above 85 %, or p99.5 from 95 %, or memory peak above 90 %, or disk for less than 30 days |
 | 5 | oversized | the recommended vCPUs and the recommended memory are both at most half of the size |
 | 6 | optimal | everything else |
 
@@ -132,7 +132,8 @@ class _Rest:
         cpu, memory = (rows.columns["recommended_total"][vm] for rows in (self.evidence.cpu, self.evidence.memory))
         vcpus, size = self.size["cpu"][vm], self.size["memory"][vm]
         needs = (
-            f"needs {cpu:g} of {vcpus:g} vCPUs and {memory / GIB:.1f} of {size / GIB:.1f} GiB memory, growth and headroom included"
+            f"needs {cpu:g} of {vcpus:g} vCPUs and {memory / GIB:.1f} of {size / GIB:.1f} GiB memory, "
+            "growth and headroom included"
         )
         share = limits.oversized_percent / 100
         if cpu <= share * vcpus and memory <= share * size:

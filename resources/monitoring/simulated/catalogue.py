@@ -27,6 +27,7 @@ FLAVORS = {
         Flavor("s1.xlarge", 8, 16 * GIB, 320 * GIB),
         Flavor("s1.2xlarge", 16, 32 * GIB, 640 * GIB),
         Flavor("s1.4xlarge", 32, 64 * GIB, 1280 * GIB),
+        Flavor("s1.8xlarge", 64, 128 * GIB, 2560 * GIB),
         Flavor("m1.large", 2, 16 * GIB, 160 * GIB),
         Flavor("m1.xlarge", 4, 32 * GIB, 320 * GIB),
         Flavor("m1.2xlarge", 8, 64 * GIB, 640 * GIB),

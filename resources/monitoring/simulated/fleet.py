@@ -18,7 +18,7 @@ import numpy as np
 from resources.monitoring.simulated.catalogue import FLAVORS, ROLES
 from resources.monitoring.simulated.clock import Clock, stream
 from resources.monitoring.simulated.planting import PLANTS
-from resources.monitoring.simulated.vm import NodeRef, Vm
+from resources.monitoring.simulated.vm import NodeRef, Rates, SizeClass, Vm
 
 NAMED_TENANTS = ("acme", "globex", "initech")
 CYCLE = 60
@@ -29,7 +29,7 @@ VMS_PER_NODE = 10
 class Slot:
     """What a place in the cycle asks for; an empty `roles` or `flavors` allows all usual ones."""
 
-    size_class: str = "optimal"
+    size_class: SizeClass = "optimal"
     reason: str = ""
     roles: tuple[str, ...] = ()
     flavors: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ SLOTS = (
     Slot("idle", roles=("web", "cache"), flavors=_S1),
     Slot("oversized", flavors=_LARGE, roles=("web", "db", "batch")),
     Slot("undersized", "cpu", roles=("worker",), flavors=_S1),
-    Slot("undersized", "cpu", roles=("batch",), flavors=("s1.4xlarge",), plants=("noisy_neighbour",)),
+    Slot("undersized", "cpu", roles=("batch",), flavors=("s1.8xlarge",), plants=("noisy_neighbour",)),
     Slot(roles=("db",), plants=("disk_full_later",)),
     Slot(flavors=_S1, plants=("memory_growth",)),
     Slot("powered_off"),
@@ -91,8 +91,8 @@ def nodes_in_rack(vms_per_tenant: int) -> int:
 def plan_vm(seed: int, clock: Clock, position: int, number: int) -> Vm:
     """Return the VM `number` of the tenant at `position`.
 
-    A tenant has a rack; every third VM of its is in the rack of the tenant before it, so that nodes
-    are shared by tenants and still no VM's place depends on how many tenants there are.
+    Each tenant has a rack, and every third of its VMs stands in the rack of the tenant before it: nodes
+    are shared by tenants, and still no VM's place depends on how many tenants there are.
     """
     tenant = tenant_name(position)
     slot = slot_of(number)
@@ -101,12 +101,11 @@ def plan_vm(seed: int, clock: Clock, position: int, number: int) -> Vm:
     flavor = FLAVORS[_pick(chance, slot.flavors or _USUAL_FLAVORS)]
     rack = position - 1 if number % 3 == 0 and position else position
     hours = chance.integers(-1, 2) if role.whole_hours else chance.uniform(-1.5, 1.5)
-    scale = float(np.exp(chance.normal(0, 0.4)))
     vm = Vm(
         tenant=tenant,
         number=number,
         role=role.name,
-        size_class=slot.size_class,  # type: ignore[arg-type]
+        size_class=slot.size_class,
         size_reason=slot.reason,
         flavors=((0, flavor),),
         placements=((0, NodeRef(rack, number // VMS_PER_NODE)),),
@@ -114,7 +113,7 @@ def plan_vm(seed: int, clock: Clock, position: int, number: int) -> Vm:
         offset_ms=int(chance.integers(0, clock.step_ms)),
         day_shift=round(float(hours) * 3600 / clock.interval_seconds),
         disk_level=float(chance.uniform(0.3, 0.5)) * flavor.disk_bytes,
-        rates=tuple(rate * scale for rate in role.rates),  # type: ignore[arg-type]
+        rates=_scaled(role.rates, float(chance.uniform(0.6, 1.6))),
         uptime_days=float(chance.uniform(3, 90)),
         **_levels(chance, slot, flavor.vcpus),
     )
@@ -152,6 +151,11 @@ def _levels(chance: np.random.Generator, slot: Slot, vcpus: int) -> dict[str, An
         "memory_low": float(memory_low),
         "memory_swing": float(swing),
     }
+
+
+def _scaled(rates: Rates, by: float) -> Rates:
+    read, write, receive, transmit = rates
+    return read * by, write * by, receive * by, transmit * by
 
 
 def _pick(chance: np.random.Generator, options: tuple[str, ...]) -> str:

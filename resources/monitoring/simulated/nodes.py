@@ -72,7 +72,7 @@ def _cores_for(vms: Sequence[Vm]) -> int:
     noisy = [vm for vm in vms if any(incident.kind == "noisy_neighbour" for incident in vm.incidents)]
     if not noisy:
         return _in_fours(highest.max(initial=0.0) / NORMAL_PEAK + 3)
-    others, _ = _expected_cores([vm for vm in vms if vm not in noisy])
+    others, _ = _expected_cores([vm for vm in vms if vm not in noisy and len(vm.placements) == 1])
     hour = SLOTS_PER_DAY // 24
     left = others[:, NOISY_HOURS[0] * hour : NOISY_HOURS[1] * hour].min()
     burst = sum(vm.flavor.vcpus * NOISY_PERCENT / 100 for vm in noisy)

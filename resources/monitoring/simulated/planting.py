@@ -14,7 +14,7 @@ import numpy as np
 
 from resources.monitoring.simulated.catalogue import FLAVORS
 from resources.monitoring.simulated.clock import Clock
-from resources.monitoring.simulated.vm import Disturbance, Incident, Late, NodeRef, Span, Trend, Vm
+from resources.monitoring.simulated.vm import Disturbance, Incident, Late, NodeRef, Span, Trend, TrendKind, Vm
 
 TREND_DAYS = 28
 """Trends begin this long before the end of the run, or with the run where it is shorter."""
@@ -140,13 +140,13 @@ def leak(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
     return _memory_ramp(vm, clock, "leak", float(chance.uniform(0.38, 0.46)))
 
 
-def _memory_ramp(vm: Vm, clock: Clock, kind: str, share: float) -> Vm:
+def _memory_ramp(vm: Vm, clock: Clock, kind: TrendKind, share: float) -> Vm:
     start, days = _trend_start(clock)
     slope = share / TREND_DAYS
     return replace(
         vm,
         memory_low=0.80 - vm.memory_swing - slope * days,
-        trends=(Trend("memory_bytes", kind, start, slope * vm.flavor.memory_bytes),),  # type: ignore[arg-type]
+        trends=(Trend("memory_bytes", kind, start, slope * vm.flavor.memory_bytes),),
     )
 
 

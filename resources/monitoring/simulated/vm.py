@@ -6,6 +6,10 @@ from typing import Literal, NamedTuple
 
 from resources.monitoring.simulated.catalogue import RATE_COLUMNS, Flavor
 
+SizeClass = Literal["powered_off", "idle", "undersized", "oversized", "optimal"]
+TrendKind = Literal["growth", "leak", "filling_disk"]
+Rates = tuple[float, float, float, float]
+"""Mean rates in bytes/s, in the order of `RATE_COLUMNS`."""
 Span = tuple[int, int]
 """Sample indices `[first, last)`."""
 
@@ -30,7 +34,7 @@ class Trend:
     """
 
     column: str
-    kind: Literal["growth", "leak", "filling_disk"]
+    kind: TrendKind
     start: int
     slope_per_day: float
     restart_every_days: int | None = None
@@ -78,7 +82,7 @@ class Vm:
     tenant: str
     number: int
     role: str
-    size_class: Literal["powered_off", "idle", "undersized", "oversized", "optimal"]
+    size_class: SizeClass
     size_reason: str
     flavors: tuple[tuple[int, Flavor], ...]
     """Flavours by the index from which they hold."""
@@ -95,7 +99,7 @@ class Vm:
     memory_low: float
     memory_swing: float
     disk_level: float
-    rates: tuple[float, float, float, float]
+    rates: Rates
     uptime_days: float
     trends: tuple[Trend, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()

@@ -9,6 +9,7 @@ A column of ours that the mapping leaves out is taken under its own name where t
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tomllib
 
 from resources.errors import InvalidInput
 from resources.lake.table import ENTITY
 from resources.monitoring.metrics import VM_COLUMNS
-from resources.monitoring.traces.delimited import Field, Layout, read_header, split_fields
+from resources.monitoring.traces.delimited import Field, Layout, split_fields
 from resources.monitoring.traces.rows import SIZES, TEXTS, Block, Clock, FloatArray, Raw, check, iso_to_ms
 
 OURS = ("ts", "vm_id", *VM_COLUMNS, *SIZES, *TEXTS)
@@ -104,7 +104,7 @@ def read_map(path: Path) -> ColumnMap:
                 f'Write {ours} = "their column" or {ours} = {{from = "their column", {more}}}.'
             )
         unit = given.get("unit", unit)
-        fields[ours] = Field(given.get("from", ours), _scale(given.get("scale", 1), ours))
+        fields[ours] = Field(str(given.get("from", ours)), _scale(given.get("scale", 1), ours))
     return ColumnMap(fields, unit)
 
 
@@ -212,9 +212,7 @@ def _parquet_block(
 
 
 def _encoded(column: pa.Array) -> pa.DictionaryArray:
-    texts = column.cast(pa.string()).dictionary_encode()
-    assert isinstance(texts, pa.DictionaryArray)
-    return texts.cast(ENTITY)
+    return column.cast(pa.string()).dictionary_encode().cast(ENTITY)
 
 
 def _times(column: pa.Array, clock: Clock) -> FloatArray:

@@ -100,6 +100,10 @@ def split_fields(line: str, separator: str) -> list[str]:
 
 def read_blocks(path: Path, layout: Layout, clock: Clock, wanted: pa.Array | None) -> Iterator[Block]:
     """Yield the file's lines after the header in blocks; `wanted` are the VMs to read, None for all."""
+    if wanted is not None and layout.vm_id is not None:
+        if layout.vm_id not in wanted.to_pylist():
+            return
+        wanted = None
     for first_line, content in _line_blocks(path):
         yield _read_block(content, first_line, layout, clock, wanted)
 
@@ -127,7 +131,7 @@ def _read_block(content: bytes, first_line: int, layout: Layout, clock: Clock, w
         return _read_line_by_line(content, first_line, layout, clock, wanted)
     count = parsed.num_rows
     lines = np.arange(first_line, first_line + count, dtype=np.int64)
-    if wanted is not None and layout.vm_id is None:
+    if wanted is not None:
         mask = pc.is_in(parsed.column("vm_id"), value_set=wanted)
         parsed, lines = parsed.filter(mask), lines[np.asarray(mask)]
     raw = _raw(parsed, lines, layout)
@@ -209,7 +213,7 @@ def _raw(parsed: pa.Table, lines: np.ndarray, layout: Layout) -> Raw:
 
 
 def _read_line_by_line(content: bytes, first_line: int, layout: Layout, clock: Clock, wanted: pa.Array | None) -> Block:
-    asked_for = None if wanted is None or layout.vm_id is not None else set(wanted.to_pylist())
+    asked_for = None if wanted is None else set(wanted.to_pylist())
     columns: dict[str, list[str | float]] = {name: [] for name in layout.positions}
     lines: list[int] = []
     shown: dict[int, str] = {}

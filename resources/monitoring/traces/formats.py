@@ -72,26 +72,27 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     place = os.path.realpath(folder)
     if place in above:
         raise InvalidInput(f"{folder} links back to {place}, which it lies in. Remove that link.")
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
+    for path in folder.iterdir():
+        if path.name.startswith("."):
             continue
-        path = folder / entry.name
         if not path.exists():
             raise InvalidInput(f"{path} is a link to nothing. Remove it.")
-        if entry.is_dir():
+        if path.is_dir():
             yield from _walk(path, (*above, place))
         else:
             yield path
 
 
-def recognise(path: Path, format: str, mapping: ColumnMap | None) -> Reader:  # noqa: A002 - as users call it
+def recognise(path: Path, format: str, mapping: ColumnMap | None) -> Reader:
     """Return how `path` is read. `format` is one of `FORMATS`; with a mapping, `auto` means `columns`.
 
     Raises:
         InvalidInput: the file has no known format, or not the one that was asked for.
     """
+    if not path.stat().st_size:
+        raise InvalidInput(f"{path} is empty. Nothing was imported; fetch it again or leave it out.")
     if format == "auto" and mapping is not None:
-        format = "columns"  # noqa: A001
+        format = "columns"
     if path.suffix.lower() in (".parquet", ".pq"):
         if format in ("auto", "columns"):
             return _parquet(path, mapping or ColumnMap())

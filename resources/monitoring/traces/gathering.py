@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from resources.partition import DAY_MS, day_of_ms
 
-MEMORY_ROWS = 3_000_000
+MEMORY_ROWS = 2_000_000
 """Rows held in memory (about 130 bytes each, twice that while they are ordered); more go to a temporary file."""
 
 
@@ -26,7 +26,7 @@ class Gathering:
         self._pending_rows = 0
         self._held: dict[date, list[pa.Table]] = {}
         self._spilled: dict[date, list[tuple[int, int]]] = {}
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> "Gathering":
         return self

@@ -18,7 +18,7 @@ from resources.monitoring.traces.formats import FORMATS, Found, Reader, content_
 from resources.monitoring.traces.gathering import MEMORY_ROWS, Gathering
 from resources.monitoring.traces.history import COLUMNS, derive
 from resources.monitoring.traces.merging import FILE, merge
-from resources.monitoring.traces.rows import Reject
+from resources.monitoring.traces.rows import Reject, legal_id
 from resources.monitoring.traces.store import (
     TRACE_FILES,
     TRACE_INVENTORY,
@@ -111,7 +111,7 @@ class _Reading:
     """What was read so far, before anything is stored."""
 
     files: list[dict[str, Any]] = field(default_factory=list)
-    rejects: list[tuple[date, str, str, Reject]] = field(default_factory=list)
+    rejects: list[tuple[date | None, str, str, Reject]] = field(default_factory=list)
     vms: set[str] = field(default_factory=set)
 
 
@@ -121,7 +121,7 @@ def import_traces(
     paths: Sequence[Path],
     *,
     today: date,
-    format: str = "auto",  # noqa: A002 - as users call it
+    format: str = "auto",
     mapping: ColumnMap | None = None,
     selection: Selection | None = None,
     max_bad_share: float = 0.1,
@@ -161,7 +161,7 @@ def import_traces(
             _read_file(found, reader, file_id, selection, max_bad_share, today, gathering, report, reading)
         tell(Progress("reading", len(files), len(files), report.rows))
         report.vms = len(reading.vms)
-        report.vms_not_found = sorted(vm for vm in selection.vms if not {vm, unquote(vm)} & reading.vms)
+        report.vms_not_found = sorted(vm for vm in selection.vms if not {vm, legal_id(vm)} & reading.vms)
         if not reading.files:
             report.vms_not_found = []
             return report
@@ -210,9 +210,9 @@ def _read_file(
         rows_read += rows.num_rows
         number = pa.array(np.full(rows.num_rows, len(reading.files), np.int32))
         gathering.add(rows.append_column(FILE, number))
-    _refuse_bad(found, lines, rejects, max_bad_share, first_ms)
-    if first_ms is not None:
-        reading.rejects += [(day_of_ms(first_ms), file_id, found.name, reject) for reject in rejects]
+    _refuse_bad(found, lines, rejects, max_bad_share)
+    first_day = None if first_ms is None else day_of_ms(first_ms)
+    reading.rejects += [(first_day, file_id, found.name, reject) for reject in rejects]
     room = SHOWN_REJECTS - len(report.first_rejects)
     report.first_rejects += [NamedReject(found.name, r.line, r.reason, r.text) for r in rejects[: max(0, room)]]
     report.files_read += 1
@@ -234,16 +234,12 @@ def _read_file(
     )
 
 
-def _refuse_bad(
-    found: Found, lines: int, rejects: Sequence[Reject], max_bad_share: float, first_ms: int | None
-) -> None:
-    if not lines and found.path.stat().st_size == 0:
-        raise InvalidInput(f"{found.path} is empty. Nothing was imported; fetch it again or leave it out.")
+def _refuse_bad(found: Found, lines: int, rejects: Sequence[Reject], max_bad_share: float) -> None:
     if not rejects:
         return
     worst = rejects[0]
     example = f"line {worst.line}: {worst.reason}: {worst.text[:80]!r}"
-    if first_ms is None:
+    if len(rejects) == lines:
         raise InvalidInput(f"{found.path} holds no line that can be read. Nothing was imported. {example}.")
     if len(rejects) > max_bad_share * lines:
         raise InvalidInput(
@@ -272,7 +268,7 @@ def _store(
     tell(Progress("storing", len(days), len(days), report.rows_added))
     if report.dry_run:
         return
-    _store_rejects(store, reading)
+    _store_rejects(store, reading, days[0])
     stored = store.days()
     inventory, vms, interval = derive(store.samples([day], COLUMNS) for day in stored)
     store.write_whole(TRACE_INVENTORY, inventory)
@@ -286,11 +282,12 @@ def _store(
     store.write_whole(TRACE_FILES, pa.concat_tables([before.replace_schema_metadata(None).cast(plain), arrived]))
 
 
-def _store_rejects(store: TraceStore, reading: _Reading) -> None:
+def _store_rejects(store: TraceStore, reading: _Reading, first_day: date) -> None:
+    """Store the rejects under the first day of their file, or of the import where nothing of the file was asked for."""
     plain = pa.schema([(column.name, column.type) for column in TRACE_REJECTS.columns])
     by_day: dict[date, list[dict[str, Any]]] = {}
     for day, file_id, name, reject in reading.rejects:
-        by_day.setdefault(day, []).append({"file_id": file_id, "file": name, **vars(reject)})
+        by_day.setdefault(day or first_day, []).append({"file_id": file_id, "file": name, **vars(reject)})
     for day, rejects in sorted(by_day.items()):
         before = store.read_day(TRACE_REJECTS, day)
         there = set() if before is None else set(before.column("file_id").unique().to_pylist())

@@ -79,7 +79,8 @@ def _ranks(column: pa.ChunkedArray) -> IntArray:
         rank = np.empty(len(array.dictionary) + 1, np.int64)
         rank[np.asarray(pc.sort_indices(array.dictionary))] = np.arange(len(array.dictionary))
         rank[-1] = -1
-        return rank[np.asarray(array.indices.fill_null(-1))]
+        ranks: IntArray = rank[np.asarray(array.indices.fill_null(-1))]
+        return ranks
     if pa.types.is_floating(array.type):
         return np.asarray(array.fill_null(-1.0)).view(np.int64)
     return np.asarray((array if pa.types.is_integer(array.type) else array.cast(pa.int64())).fill_null(-1))

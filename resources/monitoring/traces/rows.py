@@ -7,6 +7,7 @@ is none. `check` is the one place that says which of them can be a sample.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -118,11 +119,13 @@ def check(raw: Raw, clock: Clock, text_of: Callable[[int], str]) -> tuple[pa.Tab
     refuse(_unnamed(raw.vm_ids), lambda row: "vm_id is missing")
     refuse(
         ~((ts_ms >= FIRST_MS) & (ts_ms < END_MS)),
-        lambda row: "ts is missing" if np.isnan(raw.ts[row]) else f"ts {raw.ts[row]:.15g} is not in 2000 to 2099",
+        lambda row: (
+            "ts is missing or no time" if np.isnan(raw.ts[row]) else f"ts {raw.ts[row]:.15g} is not in 2000 to 2099"
+        ),
     )
     for name, values in raw.values.items():
         limit = LIMITS[name]
-        refuse((values < 0) | (values > limit), lambda row, v=values, n=name: _out_of_range(n, float(v[row])))
+        refuse((values < 0) | (values > limit), partial(_out_of_range, name, values))
     good = np.ones(len(ts_ms), dtype=bool)
     good[list(reasons)] = False
     lines = raw.lines
@@ -133,11 +136,12 @@ def check(raw: Raw, clock: Clock, text_of: Callable[[int], str]) -> tuple[pa.Tab
 def _unnamed(vm_ids: pa.DictionaryArray) -> BoolArray:
     empty = pc.equal(vm_ids.dictionary, "").to_numpy(zero_copy_only=False)
     codes = np.asarray(vm_ids.indices.fill_null(-1))
-    missing: BoolArray = codes < 0
-    return missing | np.append(empty, True)[codes].astype(bool)
+    unnamed: BoolArray = np.append(empty, True).astype(bool)[codes]
+    return unnamed
 
 
-def _out_of_range(name: str, value: float) -> str:
+def _out_of_range(name: str, values: FloatArray, row: int) -> str:
+    value = float(values[row])
     if value < 0:
         return f"{name} = {value:g} is negative"
     return f"{name} = {value:g} is more than {LIMITS[name]:g}"
@@ -170,7 +174,7 @@ def _rows(raw: Raw, ts_ms: FloatArray, good: BoolArray) -> pa.Table:
 
 
 def legal_id(text: str) -> str:
-    """Return `text` as an id: letters, digits and `. _ - : @ + = , ~` stay, all else becomes %XX of its UTF-8 bytes.
+    """Return `text` as an id: letters, digits and `. _ - : @ + = ~` stay, all else becomes %XX of its UTF-8 bytes.
 
     No two texts have the same id, and one that is legal already is its own.
     """
@@ -178,7 +182,7 @@ def legal_id(text: str) -> str:
         return text
     return "".join(
         character
-        if character.isalnum() or character in "._-:@+=,~"
+        if character.isalnum() or character in "._-:@+=~"
         else "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
         for character in text
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from resources.errors import InvalidInput
 from resources.inventory.source import INVENTORY_SCHEMA

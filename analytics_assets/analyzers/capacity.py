@@ -1,0 +1,224 @@
+"""What runs out and when, what is left, and which VMs are the wrong size.
+
+One row per entity and resource: each VM's CPU, memory and disk, the tenant's VMs together, and, for
+the platform, each node's CPU and memory. Method:
+
+1. Physical is the size at the day's end; usable leaves out the reserve for failures and the buffer.
+2. Demand is hourly; CPU in cores of the vCPUs that held in that hour, so a resize is not a trend.
+3. The 95th percentile of each day's hourly 95th percentiles is projected (`kernels/projection.py`):
+   along its line where the trend is significant, at its recent level elsewhere, with an upper bound
+   from the errors that the same rule made at earlier days of the window.
+4. Time remaining is the first day on which the expected value, or conservatively the bound,
+   exceeds the usable part: 0 if today, null beyond the horizon. Levels go by the conservative one.
+5. Size classes: `capacity_model/size_class.py`.
+
+Rules after vRealize/Aria Operations' capacity analytics (usable capacity, conservative bound,
+30/60/120 days); the margins and limits that differ are in `capacity_model/parameters.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics_assets.analyzers.capacity_model.nodes import COLUMNS as NODE_COLUMNS
+from analytics_assets.analyzers.capacity_model.nodes import node_capacity
+from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
+from analytics_assets.analyzers.capacity_model.rows import ResourceRows
+from analytics_assets.analyzers.capacity_model.size_class import SIZE_CLASSES
+from analytics_assets.analyzers.capacity_model.sizes import COLUMNS as INVENTORY_COLUMNS
+from analytics_assets.analyzers.capacity_model.sizes import vm_sizes
+from analytics_assets.analyzers.capacity_model.vms import STEMS, VmSamples, vm_capacity
+from analytics_assets.components import Component, Input, Result, Workplace
+from analytics_assets.kernels.coverage import sample_counts
+from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place
+from resources.lake.table import ENTITY, Column, Table
+
+LEVELS = ("critical", "immediate", "warning", "ok", "unknown")
+NETWORK = ("network_receive_bytes_per_second", "network_transmit_bytes_per_second")
+
+
+def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
+    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
+
+
+TABLE = Table(
+    name="capacity",
+    description="What there is of one resource for one entity, what is used of it, and how long it lasts.",
+    columns=(
+        Column("entity_kind", ENTITY, "what the entity is; tenant: all its VMs", values=("vm", "node", "tenant")),
+        Column("entity_id", ENTITY, "id of the VM, node or tenant"),
+        Column("resource", ENTITY, "what is used", values=("cpu", "memory", "disk")),
+        Column("unit", pa.string(), "unit of all amounts of the row: cores or bytes"),
+        Column("status", ENTITY, "whether there is an answer", values=("ok", "insufficient_data", "no_data")),
+        Column("reason", pa.string(), "why there is no answer", nullable=True),
+        Column("level", ENTITY, "urgency by the conservative time remaining; unknown without an answer", values=LEVELS),
+        _number("physical", "size at the day's end (tenant: of its VMs, stopped ones too)", minimum=0),
+        _number("usable", "physical less the reserve for failures and the buffer", minimum=0),
+        _number("allocated", "tenant: sum of its VMs' sizes, stopped ones too", minimum=0),
+        _number("demand_mean", "mean of the last 7 days", minimum=0),
+        _number(
+            "demand_p95", "95th percentile of the last 7 days' hourly p95 (tenant: hourly sums of the means)", minimum=0
+        ),
+        _number("demand_peak", "highest of the window (tenant: of the sums of the VMs' maxima, a bound)", minimum=0),
+        _number("utilization_percent", "demand_p95 of physical", "percent", minimum=0),
+        _number("slope_per_day", "robust slope of the daily p95, in the row's unit per day"),
+        Column(
+            "direction",
+            ENTITY,
+            "which way the daily p95 moves",
+            values=("rising", "falling", "stable", "unknown"),
+        ),
+        _number("projected_30d", "expected daily p95 in 30 days; the level where there is no trend", minimum=0),
+        _number("projected_30d_high", "upper bound of the daily p95 in 30 days", minimum=0),
+        _number(
+            "time_remaining_days_expected",
+            "days until the expected daily p95 exceeds usable: 0 already, null not within the horizon",
+            "days",
+            minimum=0,
+        ),
+        _number(
+            "time_remaining_days_conservative",
+            "days until the upper bound exceeds usable: 0 already, null not within the horizon",
+            "days",
+            minimum=0,
+        ),
+        Column("horizon_days", pa.int32(), "how far the projection looks ahead", unit="days"),
+        _number("capacity_remaining", "usable less the highest expected daily p95 of the next 3 days", minimum=0),
+        _number("recommended_total", "size that lasts through the warning time and 30 days by the bound", minimum=0),
+        Column("size_class", ENTITY, "whether the VM has the right size", nullable=True, values=SIZE_CLASSES),
+        Column("size_reason", pa.string(), "why it is in that class, with figures", nullable=True),
+        Column("window_days", pa.int32(), "length of the window", unit="days", minimum=1),
+        Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
+        _number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
+    ),
+    primary_key=("entity_kind", "entity_id", "resource"),
+    measured=True,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one resource for some entities of one kind; `classes` and `reasons` are the VMs' size classes."""
+
+    kind: str
+    entities: Sequence[str]
+    rows: ResourceRows
+    classes: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """The parts of one input, the samples behind them and what a reader must know."""
+
+    parts: tuple[Part, ...] = ()
+    seen: int = 0
+    expected: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def capacity_table(parts: Sequence[Part]) -> pa.Table:
+    """Return the table of `parts`."""
+    if not parts:
+        return TABLE.empty()
+    arrays: dict[str, list[pa.Array]] = {column.name: [] for column in TABLE.columns}
+    for part in parts:
+        count = len(part.entities)
+        given: Mapping[str, Any] = {
+            **part.rows.columns,
+            "entity_kind": [part.kind] * count,
+            "entity_id": list(part.entities),
+            "size_class": part.classes or [None] * count,
+            "size_reason": part.reasons or [None] * count,
+        }
+        for column in TABLE.columns:
+            stored = pa.string() if pa.types.is_dictionary(column.type) else column.type
+            arrays[column.name].append(pa.array(given[column.name], stored, from_pandas=True))
+    return pa.table({name: pa.chunked_array(chunks) for name, chunks in arrays.items()})
+
+
+def compute(workplace: Workplace, parameters: CapacityParameters) -> Result:
+    """Make one partition: the tenant's VMs, their total, and the nodes where the partition has any."""
+    vms, nodes = _vms(workplace, parameters), _nodes(workplace, parameters)
+    parts = (*vms.parts, *nodes.parts)
+    levels = [level for part in parts for level in part.rows.columns["level"]]
+    classes = list(vms.parts[0].classes) if vms.parts else []
+    return Result(
+        data=capacity_table(parts),
+        facts=workplace.facts(
+            as_of_ms=workplace.as_of_ms("nodes" if nodes.parts and not vms.parts else "samples"),
+            samples_seen=vms.seen + nodes.seen,
+            samples_expected=vms.expected + nodes.expected,
+            notes=(*vms.notes, *nodes.notes),
+        ),
+        numbers={
+            **{level: levels.count(level) for level in LEVELS if level != "ok"},
+            **{name: classes.count(name) for name in ("idle", "undersized", "oversized")},
+        },
+    )
+
+
+def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
+    days, day = parameters.window_days, workplace.partition.day
+    inventory = workplace.read_window("inventory", days, INVENTORY_COLUMNS)
+    names = [f"{stem}_{which}" for stem in STEMS.values() for which in ("mean", "max", "p95")]
+    names += [f"{stem}_p95" for stem in NETWORK]
+    rows = workplace.read_window("samples", days, ["vm_id", "ts", "samples_seen", "samples_expected", *names])
+    today = inventory.filter(pc.equal(inventory.column("day"), pa.scalar(day, pa.date32())))
+    vms = sorted({*entity_ids(rows.column("vm_id")), *entity_ids(today.column("vm_id"))})
+    if not vms:
+        return Found(notes=("no VM has samples or inventory: no rows of VMs",))
+    grid = Grid.ending(workplace.as_of_ms("samples"), days)
+    cells = locate(rows.column("vm_id"), rows.column("ts"), grid, vms)
+    counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
+    columns = {name: place(cells, rows.column(name)) for name in names}
+    del rows, cells
+    sizes = vm_sizes(inventory, day, grid, vms)
+    found = vm_capacity(VmSamples(columns, counts), sizes, parameters, workplace.minimum_coverage)
+    unsized = int(np.count_nonzero(~sizes.listed))
+    return Found(
+        parts=(
+            *(Part("vm", vms, rows, found.size_class, found.size_reason) for rows in found.vms.values()),
+            *(Part("tenant", [workplace.partition.tenant], rows) for rows in found.total.values()),
+        ),
+        seen=int(counts.seen.sum(dtype=np.float64)),
+        expected=int(counts.expected.sum(dtype=np.float64)),
+        notes=(f"{unsized} VM(s) have no inventory: their rows say no_data",) if unsized else (),
+    )
+
+
+def _nodes(workplace: Workplace, parameters: CapacityParameters) -> Found:
+    if not workplace.tables("nodes"):
+        return Found()
+    scopes = pc.unique(workplace.read("nodes", ["scope"]).column("scope").cast(pa.string())).to_pylist()
+    if "node" not in scopes:
+        return Found(notes=("no node has a load of its own here: no rows of nodes",))
+    grid = Grid.ending(workplace.as_of_ms("nodes"), parameters.window_days, workplace.resolution_seconds * 1000)
+    load = workplace.read_window("nodes", parameters.window_days, NODE_COLUMNS)
+    found = node_capacity(load, grid, parameters, workplace.minimum_coverage)
+    parts = tuple(Part("node", found.nodes, rows) for rows in found.rows.values())
+    return Found(parts, found.seen, found.expected)
+
+
+COMPONENT = Component(
+    name="capacity",
+    stage="analyzers",
+    title="Capacity",
+    description=(
+        "What runs out and when, what is left, and which VMs are idle, undersized or oversized. The daily 95th "
+        "percentile of demand is projected along its significant trend, with an upper bound from the projection's own "
+        "past errors; sizes and levels follow the bound."
+    ),
+    parameters=CapacityParameters,
+    inputs=(
+        Input("samples", ("vm_resources_hourly",), "what the VMs used, by hour"),
+        Input("inventory", ("vm_inventory",), "how large the VMs are, and whether they run"),
+        Input("nodes", ("system_load",), "load and size of the nodes, for the platform", optional=True),
+    ),
+    table=TABLE,
+    compute=compute,
+)

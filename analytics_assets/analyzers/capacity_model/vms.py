@@ -1,0 +1,128 @@
+"""A tenant's VMs: each one's demand for each resource, and that of all of them together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
+from analytics_assets.analyzers.capacity_model.rows import Demand, ResourceRows, Supply, resource_rows
+from analytics_assets.analyzers.capacity_model.size_class import SizeEvidence, size_classes
+from analytics_assets.analyzers.capacity_model.sizes import Sizes
+from analytics_assets.kernels.coverage import SampleCounts, has_recent
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, row_mean
+
+UNITS = {"cpu": "cores", "memory": "bytes", "disk": "bytes"}
+STEMS = {"cpu": "cpu_percent", "memory": "memory_bytes", "disk": "disk_bytes"}
+AT_LEAST = {"cpu": "p995", "memory": "peak", "disk": ""}
+
+Hourly = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class VmSamples:
+    """Hourly matrices [VM, hour] by column name (`cpu_percent_p95`, ...), and the samples counted there."""
+
+    columns: Mapping[str, Hourly]
+    counts: SampleCounts
+
+
+@dataclass(frozen=True)
+class VmCapacity:
+    """Rows of all VMs and of their total, by resource, and the VMs' size classes with their reasons."""
+
+    vms: Mapping[str, ResourceRows]
+    total: Mapping[str, ResourceRows]
+    size_class: list[str]
+    size_reason: list[str]
+
+
+def vm_capacity(
+    samples: VmSamples, sizes: Sizes, parameters: CapacityParameters, minimum_coverage: float
+) -> VmCapacity:
+    """Return the capacity of some VMs and of all of them together."""
+    vms, total = {}, {}
+    demands = {resource: vm_demand(resource, samples, sizes) for resource in STEMS}
+    for resource, unit in UNITS.items():
+        demand, size = demands[resource], sizes.at_end[resource]
+        supply = Supply(np.where(size > 0, size, np.nan), np.full(len(size), np.nan), _unsized(resource, sizes))
+        vms[resource] = resource_rows(
+            resource, unit, demand, supply, parameters, minimum_coverage, at_least=AT_LEAST[resource]
+        )
+        _say_stopped(vms[resource], sizes)
+        known = float(np.nansum(size))
+        whole = Supply(
+            np.array([known if known > 0 else np.nan]),
+            np.array([known if known > 0 else np.nan]),
+            np.array([None if known > 0 else f"no VM has a known {resource} size"], dtype=object),
+        )
+        together = total_demand(demand, sizes.ever[resource], sizes.stopped, minimum_coverage)
+        total[resource] = resource_rows(resource, unit, together, whole, parameters, minimum_coverage)
+    evidence = SizeEvidence(
+        cpu=vms["cpu"],
+        memory=vms["memory"],
+        disk=vms["disk"],
+        cores=demands["cpu"].p95,
+        receive=samples.columns["network_receive_bytes_per_second_p95"],
+        transmit=samples.columns["network_transmit_bytes_per_second_p95"],
+        stopped=sizes.stopped,
+    )
+    size_class, size_reason = size_classes(evidence, parameters, minimum_coverage)
+    return VmCapacity(vms, total, size_class, size_reason)
+
+
+def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
+    """Return the VMs' demand; CPU in cores of the vCPUs that held in each hour. Stopped hours expect no samples."""
+    scale = sizes.vcpus / np.float32(100) if resource == "cpu" else np.float32(1)
+    mean, maximum, p95 = (samples.columns[f"{STEMS[resource]}_{which}"] * scale for which in ("mean", "max", "p95"))
+    expected = np.sum(samples.counts.expected, axis=1, dtype=np.float64, where=sizes.stopped != 1)
+    seen = samples.counts.seen_where(~np.isnan(p95))
+    return Demand(mean, maximum, p95, seen, np.asarray(expected, np.int64))
+
+
+def total_demand(demand: Demand, included: NDArray[np.bool_], stopped: Hourly, minimum_coverage: float) -> Demand:
+    """Return the `included` VMs' demand together, as one row.
+
+    A VM counts from its first hour with samples to its last (to the end, if that is within a
+    day of it), but for the hours it was stopped; an hour it lacks in between counts with the VM's own mean
+    over the window, so that a gap is not a drop. Hours in which fewer than `minimum_coverage` of
+    those VMs have samples have no total. Mean and p95 are both of the sum of the hourly means,
+    for peaks within an hour need not meet; the maximum is the sum of the maxima, an upper bound.
+    """
+    mean, maximum, off = demand.mean[included], demand.maximum[included], stopped[included]
+    there = ~np.isnan(mean)
+    begun = np.maximum.accumulate(there, axis=1)
+    not_over = np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+    not_over[has_recent(mean, HOURS_PER_DAY), -HOURS_PER_DAY:] = True
+    alive = begun & not_over & ((off != 1) | there)
+    enough = np.count_nonzero(there, axis=0) >= np.maximum(minimum_coverage * np.count_nonzero(alive, axis=0), 1)
+
+    def together(values: Hourly) -> NDArray[np.float64]:
+        own = row_mean(values).astype(np.float32)[:, None]
+        filled = np.where(there, values, np.where(alive, own, np.float32(0)))
+        return np.where(enough, np.sum(filled, axis=0, dtype=np.float64), np.nan)[None, :]
+
+    means = together(mean)
+    return Demand(
+        means,
+        together(maximum),
+        means,
+        np.array([demand.seen[included].sum()]),
+        np.array([demand.expected[included].sum()]),
+    )
+
+
+def _unsized(resource: str, sizes: Sizes) -> NDArray[np.object_]:
+    missing = np.full(len(sizes.listed), None, dtype=object)
+    missing[~(sizes.at_end[resource] > 0)] = f"the inventory has no {resource} size"
+    missing[~sizes.listed] = "no inventory"
+    return missing
+
+
+def _say_stopped(rows: ResourceRows, sizes: Sizes) -> None:
+    """Add to the reasons of VMs without samples that the inventory says they are stopped."""
+    reason = rows.columns["reason"]
+    for vm in np.flatnonzero(sizes.stopped[:, -1] == 1):
+        if reason[vm] is not None and reason[vm].startswith("no sample"):
+            reason[vm] = f"{reason[vm]}: the VM is stopped"
