@@ -70,7 +70,12 @@ TABLE = Table(
         _number("change_over_window", "slope times the days from the first to the last used one, both counted"),
         _number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
         _number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
-        Column("direction", ENTITY, "which way the metric moves", values=DIRECTIONS),
+        Column(
+            "direction",
+            ENTITY,
+            "which way the metric moves; a single level shift is in change_point_day",
+            values=DIRECTIONS,
+        ),
         Column("change_point_day", pa.date32(), "first day after the single level shift", nullable=True),
         *_forecasts(),
     ),
@@ -118,12 +123,12 @@ def compute(workplace: Workplace, parameters: MetricTrendsParameters) -> Result:
     key = table.primary_key[0]
     metrics = measured_metrics(table, parameters.metrics)
     hourly = source.component.name == "vm_resources_hourly"
-    as_of_ms = workplace.as_of_ms("samples")
-    grid = Grid.ending(as_of_ms, parameters.window_days, HOUR_MS if hourly else workplace.resolution_seconds * 1000)
-
     means = [f"{metric}_mean" for metric in metrics]
     counted = [key, "ts", "samples_seen", "samples_expected"]
     rows = workplace.read_window("samples", parameters.window_days, [*counted, *(means if hourly else ())])
+    as_of_ms = workplace.as_of_ms("samples")
+    grid = Grid.ending(as_of_ms, parameters.window_days, HOUR_MS if hourly else workplace.resolution_seconds * 1000)
+
     entities = entity_ids(rows.column(key))
     cells = locate(rows.column(key), rows.column("ts"), grid, entities)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))

@@ -65,10 +65,10 @@ def without_weekdays(
     by_weekday = np.swapaxes(by_weekday.reshape(entities, -1, DAYS_PER_WEEK), 1, 2)
     enough = (np.count_nonzero(~np.isnan(by_weekday), axis=-1) >= minimum_weeks).all(axis=1)
     effect = row_median(by_weekday)
-    effect = effect - effect.mean(axis=1, keepdims=True)
     per_day = np.tile(effect, by_weekday.shape[-1])[:, padding:]
     before = row_mean(np.abs(residuals))
     after = row_mean(np.abs(residuals - per_day))
+    per_day = per_day - effect.mean(axis=1, keepdims=True)  # the level of the series stays
     found = enough & (after < (1 - minimum_share) * before)
     spent[found] = DAYS_PER_WEEK - 1
     return np.where(found[:, None], values - per_day, values), spent

@@ -1,6 +1,8 @@
 """The `import` command: what it takes, what it prints, what it exits with."""
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 ) -> None:
     """Stops a log from being flooded with a line for every file."""
     now = iter([0.0, 1.0, 6.0, 6.0, 7.0])
-    monkeypatch.setattr(import_traces.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
     with import_traces.showing_progress() as show:
         for done in range(3):
             show(Progress("reading", done, 3, 1000 * done))
@@ -122,7 +124,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 def test_on_a_terminal_progress_is_a_bar_on_standard_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_traces.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with import_traces.showing_progress() as show:
         show(Progress("reading", 1, 3, 1000))

@@ -131,14 +131,14 @@ class _Rest:
             return "undersized", "; ".join(high)
         cpu, memory = (rows.columns["recommended_total"][vm] for rows in (self.evidence.cpu, self.evidence.memory))
         vcpus, size = self.size["cpu"][vm], self.size["memory"][vm]
-        needs = (
-            f"needs {cpu:g} of {vcpus:g} vCPUs and {memory / GIB:.1f} of {size / GIB:.1f} GiB memory, "
-            "growth and headroom included"
-        )
         share = limits.oversized_percent / 100
-        if cpu <= share * vcpus and memory <= share * size:
-            return "oversized", f"{needs}: both at most {limits.oversized_percent:g} % of the size"
         unmeasured = "" if self.disk_known[vm] else "; disk not judged"
+        if cpu <= share * vcpus and memory <= share * size:
+            return "oversized", (
+                f"needs {cpu:g} of {vcpus:g} vCPUs and {memory / GIB:.1f} of {size / GIB:.1f} GiB memory, growth and "
+                f"headroom included: both at most {limits.oversized_percent:g} % of the size{unmeasured}"
+            )
         return "optimal", (
-            f"CPU p95 {self.cpu_p95[vm]:.0f} %, memory peak {self.memory_peak[vm]:.0f} %; {needs}{unmeasured}"
+            f"CPU p95 {self.cpu_p95[vm]:.0f} % and p99.5 {self.cpu_p995[vm]:.0f} %, memory peak "
+            f"{self.memory_peak[vm]:.0f} %: nothing is short, and CPU and memory cannot both shrink to {limits.oversized_percent:g} %{unmeasured}"
         )

@@ -195,7 +195,7 @@ def _parquet_block(
     try:
         ts = _times(columns.pop("ts"), clock)
         values = {
-            name: np.asarray(column.cast(pa.float64()).fill_null(np.nan)) * scales.get(name, 1.0)
+            name: np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan)) * scales.get(name, 1.0)
             for name, column in columns.items()
             if name not in TEXTS
         }

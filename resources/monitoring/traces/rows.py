@@ -117,12 +117,7 @@ def check(raw: Raw, clock: Clock, text_of: Callable[[int], str]) -> tuple[pa.Tab
             reasons.setdefault(int(row), explain(int(row)))
 
     refuse(_unnamed(raw.vm_ids), lambda row: "vm_id is missing")
-    refuse(
-        ~((ts_ms >= FIRST_MS) & (ts_ms < END_MS)),
-        lambda row: (
-            "ts is missing or no time" if np.isnan(raw.ts[row]) else f"ts {raw.ts[row]:.15g} is not in 2000 to 2099"
-        ),
-    )
+    refuse(~((ts_ms >= FIRST_MS) & (ts_ms < END_MS)), partial(_no_time, raw.ts))
     for name, values in raw.values.items():
         limit = LIMITS[name]
         refuse((values < 0) | (values > limit), partial(_out_of_range, name, values))
@@ -138,6 +133,10 @@ def _unnamed(vm_ids: pa.DictionaryArray) -> BoolArray:
     codes = np.asarray(vm_ids.indices.fill_null(-1))
     unnamed: BoolArray = np.append(empty, True).astype(bool)[codes]
     return unnamed
+
+
+def _no_time(ts: FloatArray, row: int) -> str:
+    return "ts is missing or no time" if np.isnan(ts[row]) else f"ts {ts[row]:.15g} is not in 2000 to 2099"
 
 
 def _out_of_range(name: str, values: FloatArray, row: int) -> str:

@@ -12,14 +12,15 @@ def test_a_clear_trend_is_followed_and_noise_is_not():
     """Extrapolating a slope that is not there makes every noisy VM run out."""
     rng = np.random.default_rng(30)
     days = np.arange(28)
-    found = project(np.array([10 + 2.0 * days, np.full(28, 40.0)]) + rng.normal(0, 1, (2, 28)), **RULES)
+    rows = np.concatenate([10 + 2.0 * days[None, :], np.full((500, 28), 40.0)])
+    found = project(rows + rng.normal(0, 1, rows.shape), **RULES)
     assert found.direction[0] == "rising"
     assert found.slope[0] == pytest.approx(2, abs=0.15)
     assert found.level[0] == pytest.approx(64, abs=1.5)
-    assert found.direction[1] == "stable"
-    assert found.slope[1] == 0
-    ahead = np.arange(366)
-    assert found.expected(ahead)[1].std() == 0
+    flat = found.direction[1:] == "stable"
+    assert flat.mean() > 0.94
+    assert (found.slope[1:][flat] == 0).all()
+    assert (np.ptp(found.expected(np.arange(366))[1:][flat], axis=1) == 0).all()
 
 
 def test_the_bound_holds_what_it_says_on_noise():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics_assets.kernels.daily import without_weekdays
 from analytics_assets.kernels.slope import directions, level_shifts, robust_slopes
 
 
@@ -15,7 +16,7 @@ def oracle(values):
     """Theil-Sen slope, Kendall's S and its variance with ties, straight from the definitions."""
     points = [(x, y) for x, y in enumerate(values) if not math.isnan(y)]
     pairs = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(points, 2)]
-    s = sum((p > 0) - (p < 0) for p in pairs)
+    s = sum(int(p > 0) - int(p < 0) for p in pairs)
     n = len(points)
     ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(y for _, y in points).values())
     return median(pairs), s, (n * (n - 1) * (2 * n + 5) - ties) / 18
@@ -69,8 +70,6 @@ def test_noise_without_a_trend_is_rarely_called_one(rho, days, highest):
 
 
 def test_noise_after_a_weekday_effect_was_taken_off_is_rarely_called_a_trend():
-    from analytics_assets.kernels.daily import without_weekdays
-
     rng = np.random.default_rng(12)
     values, spent = without_weekdays(rng.standard_normal((1500, 28)) + 10.0 * (np.arange(28) % 7 >= 5))
     assert (spent > 0).all()

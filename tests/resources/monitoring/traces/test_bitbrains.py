@@ -91,6 +91,23 @@ def test_bad_lines_are_named_and_the_others_kept(tmp_path: Path, end: str) -> No
     assert series(tmp_path / "store")["7"] == [((START_S + 300 * n) * 1000, n / 8) for n in kept]
 
 
+def test_a_few_bad_lines_among_many_are_found(tmp_path: Path) -> None:
+    """Stops lines from being lost or renumbered where a block that does not parse is halved."""
+    lines = samples_of(5000)
+    bad = {0, 1, 777, 2499, 2500, 4998, 4999}
+    for number in bad:
+        lines[number] = f"bad {number}"
+    lines[3000] = ""
+    file = write_bitbrains(tmp_path / "1.csv", lines)
+    run(tmp_path / "store", file)
+    stored = TraceStore(tmp_path / "store", "acme")
+    rejects = stored.read_day(TRACE_REJECTS, stored.days()[0])
+    assert rejects is not None
+    assert {(row["line"], row["text"]) for row in rejects.to_pylist()} == {(n + 2, f"bad {n}") for n in bad}
+    kept = [number for number in range(5000) if number not in {*bad, 3000}]
+    assert series(tmp_path / "store")["1"] == [((START_S + 300 * n) * 1000, n / 8) for n in kept]
+
+
 def test_long_lines_are_cut_and_odd_bytes_kept_readable(tmp_path: Path) -> None:
     file = write_bitbrains(tmp_path / "1.csv", samples_of(30))
     file.write_bytes(file.read_bytes() + b"\xff\x00" + b"x" * 500 + b"\n")

@@ -79,9 +79,9 @@ def test_a_wrong_option_is_refused(option: str) -> None:
 def test_a_file_that_the_mapping_does_not_fit_is_refused(tmp_path: Path, header: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         run(tmp_path / "store", write(tmp_path / "x.csv", f"{header}\n1,2,3,4\n"), format="columns")
+    file, mapping = write(tmp_path / "x.csv", "ts,vm_id,cpu_percent\n"), parse_columns(["cpu_percent=load"])
     with pytest.raises(InvalidInput, match="no column 'load'"):
-        mapping = parse_columns(["cpu_percent=load"])
-        run(tmp_path / "store", write(tmp_path / "x.csv", "ts,vm_id,cpu_percent\n"), mapping=mapping)
+        run(tmp_path / "store", file, mapping=mapping)
 
 
 @pytest.mark.parametrize(

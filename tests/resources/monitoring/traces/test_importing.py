@@ -7,11 +7,14 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import resources
 from resources.errors import InvalidInput, TransientFailure
 from resources.lake.storage import LocalStorage
+from resources.lake.table import Table
+from resources.monitoring.traces.importing import Progress
 from resources.monitoring.traces.source import TraceFiles
 from resources.monitoring.traces.store import TRACE_FILES, TRACE_REJECTS, TRACE_SAMPLES, TraceStore
 from tests.resources.monitoring.traces.files import (
@@ -210,7 +213,8 @@ def test_an_import_that_broke_off_is_completed_by_the_next(
     run(tmp_path / "broken", folder / "1.csv")
     write_bitbrains(folder / "1.csv", samples_of(4 * DAY_SAMPLES))
     run(tmp_path / "clean", folder)
-    put, puts = LocalStorage.put, []
+    put = LocalStorage.put
+    puts: list[str] = []
 
     def fail(self: LocalStorage, path: str, content: object) -> None:
         if len(puts) == survivors:
@@ -246,7 +250,7 @@ import_traces(Path(sys.argv[1]), "acme", [Path(sys.argv[2])], today=date(2026, 1
 
 def test_a_killed_import_is_completed_by_the_next(folder: Path, tmp_path: Path) -> None:
     """Stops what a SIGKILL in the middle of a write leaves from staying in the store, or from being read."""
-    command = [sys.executable, "-c", KILLED, tmp_path / "broken", folder]
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "broken"), str(folder)]
     process = subprocess.run(command, check=False, timeout=60, cwd=Path(resources.__file__).parents[1])
     assert process.returncode == -signal.SIGKILL
     left = list(contents(tmp_path / "broken"))
@@ -276,19 +280,19 @@ def test_each_day_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         write_bitbrains(tmp_path / "rnd" / f"{vm}.csv", samples_of(DAY_SAMPLES + 1))
     written: list[date] = []
     write_day = TraceStore.write_day
-    monkeypatch.setattr(
-        TraceStore,
-        "write_day",
-        lambda self, table, day, data: (
-            written.append(day) if table is TRACE_SAMPLES else None, write_day(self, table, day, data),
-        ),
-    )  # fmt: skip
+
+    def count(self: TraceStore, table: Table, day: date, data: pa.Table) -> None:
+        if table is TRACE_SAMPLES:
+            written.append(day)
+        write_day(self, table, day, data)
+
+    monkeypatch.setattr(TraceStore, "write_day", count)
     run(tmp_path / "store", tmp_path / "rnd", memory_rows=500)
     assert written == [date(2013, 7, 1), date(2013, 7, 2)]
 
 
 def test_progress_is_told(folder: Path, tmp_path: Path) -> None:
-    told = []
+    told: list[Progress] = []
     run(tmp_path / "store", folder, progress=told.append)
     steps = [(progress.step, progress.done, progress.total) for progress in told]
     assert steps[0] == ("reading", 0, 2)

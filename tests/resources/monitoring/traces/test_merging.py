@@ -26,14 +26,13 @@ SAMPLES = st.lists(
 def arrived(files: list[list[Sample]]) -> pa.Table:
     rows = [(*row, number) for number, file in enumerate(files) for row in file]
     given_columns = dict(zip(("vm_id", "ts", "cpu_percent", "node_id", FILE), zip(*rows, strict=True), strict=True))
-    columns = {
-        field.name: pa.array(given_columns[field.name], pa.string() if field.name.endswith("_id") else field.type).cast(
-            field.type
-        )
-        if field.name in given_columns
-        else pa.nulls(len(rows), field.type)
-        for field in ROWS
-    }
+    columns = {}
+    for field in ROWS:
+        if field.name in given_columns:
+            kind = pa.string() if field.name.endswith("_id") else field.type
+            columns[field.name] = pa.array(given_columns[field.name], kind).cast(field.type)
+        else:
+            columns[field.name] = pa.nulls(len(rows), field.type)
     return pa.table({**columns, FILE: pa.array(np.array(given_columns[FILE], np.int32))})
 
 
@@ -41,7 +40,7 @@ def samples(table: pa.Table) -> list[tuple[Sample, int]]:
     names = ("vm_id", "ts", "cpu_percent", "node_id")
     ts = table["ts"].cast(pa.int64())
     columns = [(ts if name == "ts" else table[name]).to_pylist() for name in names]
-    return list(zip(zip(*columns, strict=True), table["copy"].to_pylist(), strict=True))  # type: ignore[arg-type]
+    return list(zip(zip(*columns, strict=True), table["copy"].to_pylist(), strict=True))
 
 
 @settings(max_examples=150, deadline=None)
@@ -66,7 +65,6 @@ def test_a_row_is_kept_as_often_as_the_file_that_has_most_of_it(batches: list[li
 
 
 def test_copies_stay_in_order_of_arrival() -> None:
-    first, _ = merge(
-        None, arrived([[("a", 1, 1.0, None), ("a", 1, 0.0, None)], [("a", 1, None, "n"), ("a", 1, 1.0, None)]])
-    )
+    files: list[list[Sample]] = [[("a", 1, 1.0, None), ("a", 1, 0.0, None)], [("a", 1, None, "n"), ("a", 1, 1.0, None)]]
+    first, _ = merge(None, arrived(files))
     assert [row[2:] for row, _ in samples(first)] == [(1.0, None), (0.0, None), (None, "n")]

@@ -3,6 +3,7 @@
 import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -39,6 +40,11 @@ METRICS = {
 }
 
 
+def ask(sql: str) -> list[Any]:
+    """Return the rows of a query."""
+    return duckdb.execute(sql).fetchall()
+
+
 def data(name: str) -> Path:
     path = DATA / name
     if not path.exists():
@@ -50,24 +56,24 @@ def data(name: str) -> Path:
 def test_sums_of_three_vms_are_those_of_the_file(name: str, tmp_path: Path) -> None:
     """Stops samples lost, doubled or mixed between VMs; the messy file repeats timestamps, also with other values."""
     path = data(name)
-    chosen = duckdb.sql(f"SELECT DISTINCT vm_id FROM '{path}' ORDER BY 1 LIMIT 3").fetchall()  # noqa: S608
+    chosen = ask(f"SELECT DISTINCT vm_id FROM '{path}' ORDER BY 1 LIMIT 3")  # noqa: S608
     vms = tuple(row[0] for row in chosen)
     store = tmp_path / "store"
     report = run(store, path, mapping=BITBRAINS, selection=Selection(vms))
     where = f"FROM '{path}' WHERE vm_id IN {vms}"
     for metric, column in METRICS.items():
-        rows = duckdb.sql(f"SELECT vm_id, count(*), sum(({column})::DOUBLE) {where} GROUP BY 1").fetchall()
+        rows = ask(f"SELECT vm_id, count(*), sum(({column})::DOUBLE) {where} GROUP BY 1")
         expected = {vm: (count, pytest.approx(total)) for vm, count, total in rows}
         found = {vm: (len(values), sum(value for _, value in values)) for vm, values in series(store, metric).items()}
         assert found == expected
-    rows = duckdb.sql(f"SELECT count(*), min(epoch_ms(ts)), max(epoch_ms(ts)) {where}").fetchall()
+    rows = ask(f"SELECT count(*), min(epoch_ms(ts)), max(epoch_ms(ts)) {where}")
     [[count, first_ms, last_ms]] = rows
     assert (report.rows, report.rows_added, report.rejects, report.vms) == (count, count, 0, 3)
     stamps = sorted(ts for values in series(store).values() for ts, _ in values)
     assert (stamps[0], stamps[-1]) == (first_ms, last_ms)
     source = TraceFiles(store)
     assert source.sample_interval_seconds("acme") == 300
-    off = duckdb.sql(f"SELECT DISTINCT vm_id {where} AND cpu_cores = 0 ORDER BY 1").fetchall()
+    off = ask(f"SELECT DISTINCT vm_id {where} AND cpu_cores = 0 ORDER BY 1")
     inventory = source.inventory("acme", 0, 2**42).to_pylist()
     assert sorted({row["vm_id"] for row in inventory if row["state"] == "stopped"}) == [row[0] for row in off]
     before = contents(store)
@@ -78,13 +84,13 @@ def test_sums_of_three_vms_are_those_of_the_file(name: str, tmp_path: Path) -> N
 def test_planetlab_as_files_is_planetlab_as_parquet(tmp_path: Path) -> None:
     """Stops the two ways to the same samples from differing: a folder a day, and one table."""
     path = data("planetlab_cpu.parquet")
-    rows = duckdb.sql(
-        f"SELECT vm_id::VARCHAR vm, strftime(ts, '%Y%m%d') AS day, list(cpu_percent ORDER BY ts) AS cpu FROM '{path}' "  # noqa: S608
+    rows = ask(
+        f"SELECT vm_id::VARCHAR vm, list(cpu_percent ORDER BY ts) AS cpu FROM '{path}' "  # noqa: S608
         "WHERE ts < TIMESTAMPTZ '2011-03-04 00:00:00Z' AND hash(vm_id::VARCHAR) % 40 = 0 GROUP BY ALL ORDER BY 1"
-    ).fetchall()
+    )
     assert rows
-    for vm, day, cpu in rows:
-        file = tmp_path / "planetlab" / day / vm
+    for vm, cpu in rows:
+        file = tmp_path / "planetlab" / "20110303" / vm
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{value}\n" for value in cpu))
     run(tmp_path / "files", tmp_path / "planetlab")

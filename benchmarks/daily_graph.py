@@ -1,0 +1,99 @@
+"""The daily graph of one tenant: time, memory, and how both grow with the number of VMs.
+
+Each size runs in a process of its own: 5-minute samples of one day are gridded and stored, then the
+analyzers read 28 days of hourly history. The peer of the analyzers' numeric work is DuckDB reading
+and aggregating the same hourly files (mean, maximum and 95th percentile of every metric per VM).
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+
+import duckdb
+
+from benchmarks.fleet import LAST_DAY, TENANT, compute, graph, history_of, make_home
+from benchmarks.report import Outcome
+from resources.lake.lake import Lake
+from resources.monitoring.metrics import VM_COLUMNS
+from resources.partition import Partition
+from resources.settings import load_settings
+
+WINDOW_DAYS = 28
+
+
+def run(quick: bool) -> list[Outcome]:
+    """Return time, memory and ratios for each size, and their growth."""
+    sizes = (100, 400) if quick else (1000, 4000)
+    found = {vms: _in_own_process(vms) for vms in sizes}
+    outcomes = []
+    for vms, figures in found.items():
+        outcomes += [
+            Outcome(f"{vms:,} VMs: whole graph, one day", figures["total"], "s", note=figures["note"]),
+            Outcome(
+                f"{vms:,} VMs: analyzers over {WINDOW_DAYS} days",
+                figures["analyzers"], "s", figures["duckdb"], "DuckDB read and aggregate", "<= 5",
+            ),
+            Outcome(f"{vms:,} VMs: peak memory", figures["peak_gb"], "GB", aim="<= 2"),
+        ]  # fmt: skip
+    small, large = (found[vms] for vms in sizes)
+    outcomes.append(Outcome("time grows by, for 4 times the VMs", large["total"] / small["total"], "x"))
+    outcomes.append(Outcome("memory grows by, for 4 times the VMs", large["peak_gb"] / small["peak_gb"], "x"))
+    return outcomes
+
+
+def _in_own_process(vms: int) -> dict[str, float | str]:
+    with tempfile.TemporaryDirectory() as folder:
+        make_home(Path(folder), vms)
+        script = "import sys; from benchmarks import daily_graph; daily_graph.{}(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", script.format("prepare"), folder], check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script.format("measure"), folder], check=True, capture_output=True, text=True
+        )
+        figures: dict[str, float | str] = json.loads(done.stdout.splitlines()[-1])
+        return figures
+
+
+def prepare(folder: str) -> None:
+    """Store the hourly history in the home at `folder`."""
+    history_of(load_settings(Path(folder), {}), WINDOW_DAYS)
+
+
+def measure(folder: str) -> None:
+    """Compute the whole graph for the last day in this process and print its figures as JSON."""
+    settings = load_settings(Path(folder), {})
+    seconds: dict[str, float] = {}
+    for instance in graph(settings):
+        started = perf_counter()
+        compute(instance, settings)
+        seconds[instance.id] = perf_counter() - started
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    analyzers = sum(seconds[entry.id] for entry in graph(settings) if entry.component.stage == "analyzers")
+    figures = {
+        "total": sum(seconds.values()),
+        "analyzers": analyzers,
+        "duckdb": _duckdb_seconds(Lake(settings.lake_root)),
+        "peak_gb": peak_gb,
+        "note": ", ".join(f"{name} {value:.2f}" for name, value in seconds.items()),
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _duckdb_seconds(lake: Lake) -> float:
+    days = [LAST_DAY - timedelta(days=back) for back in range(WINDOW_DAYS)]
+    files = [str(lake.path("vm_resources_hourly", Partition(TENANT, day))) for day in days]
+    columns = ", ".join(
+        f"avg({stem}_mean), max({stem}_max), quantile_cont({stem}_p95, 0.95)" for stem in VM_COLUMNS
+    )
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
+        found = []
+        for _ in range(3):
+            started = perf_counter()
+            connection.execute(f"SELECT vm_id, {columns} FROM read_parquet({files}) GROUP BY vm_id").fetchall()  # noqa: S608
+            found.append(perf_counter() - started)
+    return min(found)

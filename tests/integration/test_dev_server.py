@@ -1,0 +1,72 @@
+"""Dagster's real web server and daemon on a home: the graph is there, and a backfill fills it."""
+
+import pytest
+
+from resources.lake.lake import Lake
+from tests.conftest import make_home
+from tests.integration.dagster_server import DagsterServer, running_server
+
+ASSETS = """
+{ assetNodes { assetKey { path } groupName description kinds owners { ... on TeamAssetOwner { team } }
+  hasMaterializePermission metadataEntries { label __typename } } }
+"""
+BACKFILL = """
+mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+STATUS = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+MATERIALIZED = """
+query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+  assetMaterializations(limit: 10) { partition metadataEntries { label __typename ... on MarkdownMetadataEntry { mdStr } } } } } }
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    settings = make_home(tmp_path_factory.mktemp("dev") / "home")
+    with running_server(settings.home) as running:
+        yield running, settings
+
+
+@pytest.mark.integration
+def test_the_ui_has_the_whole_graph(server: tuple[DagsterServer, object]):
+    """Stops a graph without groups, owners or descriptions, or one that the web server cannot load."""
+    nodes = server[0].ask(ASSETS)["assetNodes"]
+    assert len(nodes) == 17
+    assert {node["groupName"] for node in nodes} == {"processors", "analyzers", "visualizers", "reporters"}
+    assert all(node["description"] and node["owners"] for node in nodes)
+    assert all("parquet" in node["kinds"] for node in nodes)
+    assert all({"TableSchemaMetadataEntry"} <= {entry["__typename"] for entry in node["metadataEntries"]} for node in nodes)
+
+
+@pytest.mark.integration
+def test_a_backfill_from_the_ui_fills_partitions_of_two_tenants(server):
+    """Stops a backfill that mixes up tenants and days, or runs that the daemon cannot start."""
+    running, settings = server
+    keys = [f"2026-02-{day}|{tenant}" for tenant in ("acme", "globex") for day in (10, 11)]
+    names = ["vm_resources", "vm_inventory", "vm_resources_hourly", "capacity", "heatmap_charts"]
+    answer = running.ask(
+        BACKFILL,
+        params={
+            "assetSelection": [{"path": [name]} for name in names],
+            "partitionNames": keys,
+            "fromFailure": False,
+        },
+    )["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+
+    def ended() -> str:
+        status = running.ask(STATUS, id=answer["backfillId"])["partitionBackfillOrError"]["status"]
+        return status if status not in ("REQUESTED", "CANCELING") else ""
+
+    assert running.wait_for("the backfill's end", 240, ended).startswith("COMPLETED_SUCCESS")
+    lake = Lake(settings.lake_root)
+    for name in names:
+        for tenant in ("acme", "globex"):
+            assert [day.day for day in lake.days(name, tenant)] == [10, 11]
+    asset = running.ask(MATERIALIZED, key={"path": ["heatmap_charts"]})["assetOrError"]
+    assert {event["partition"] for event in asset["assetMaterializations"]} == set(keys)
+    charts = [entry for event in asset["assetMaterializations"] for entry in event["metadataEntries"] if entry["label"] == "chart"]
+    assert len(charts) == 4
+    assert all(entry["mdStr"].startswith("![chart](data:image/svg+xml;base64,") for entry in charts)
