@@ -113,35 +113,38 @@ def row_max(values: Floats) -> NDArray[np.float64]:
     return np.where(np.isneginf(highest), np.nan, highest).astype(np.float64)
 
 
-def row_quantile(values: Floats, share: float) -> NDArray[np.float64]:
-    """Return the `share` quantile over the last axis, leaving out NaN, with linear interpolation.
+def row_quantiles(values: Floats, shares: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Return the quantiles at `shares` over the last axis, leaving out NaN, with linear interpolation.
 
     NaN where no value is there. Rows without a gap are only partitioned, not sorted.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}; a quantile lies between 0 and 1")
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares are {list(shares)}; a quantile lies between 0 and 1")
     width = values.shape[-1]
     flat = values.reshape(-1, width)
-    result = np.full(len(flat), np.nan)
-    if width == 0:
-        return result.reshape(values.shape[:-1])
+    results = [np.full(len(flat), np.nan) for _ in shares]
     counts = width - np.count_nonzero(np.isnan(flat), axis=-1)
-    whole = counts == width
+    whole = (counts == width) & (width > 0)
     if whole.any():
         rows = flat if whole.all() else flat[whole]
-        low, weight = divmod(share * (width - 1), 1.0)
-        lower, upper = int(low), min(int(low) + 1, width - 1)
-        ordered = np.partition(rows, sorted({lower, upper}), axis=-1).astype(np.float64, copy=False)
-        result[whole] = _between(ordered[:, lower], ordered[:, upper], np.float64(weight))
+        lowest = [int(share * (width - 1)) for share in shares]
+        ordered = np.partition(rows, sorted({at for low in lowest for at in (low, min(low + 1, width - 1))}), axis=-1)
+        for result, share, low in zip(results, shares, lowest, strict=True):
+            result[whole] = _between(ordered[:, low], ordered[:, min(low + 1, width - 1)], share * (width - 1) - low)
     gaps = ~whole & (counts > 0)
     if gaps.any():
-        ordered = np.sort(flat[gaps], axis=-1).astype(np.float64, copy=False)
-        position = share * (counts[gaps] - 1)
-        under = np.floor(position).astype(np.int64)
-        over = np.minimum(under + 1, counts[gaps] - 1)
-        rows_of = np.arange(len(ordered))
-        result[gaps] = _between(ordered[rows_of, under], ordered[rows_of, over], position - under)
-    return result.reshape(values.shape[:-1])
+        ordered = np.sort(flat[gaps], axis=-1)
+        row, last = np.arange(len(ordered)), counts[gaps] - 1
+        for result, share in zip(results, shares, strict=True):
+            under = np.floor(share * last).astype(np.int64)
+            over = np.minimum(under + 1, last)
+            result[gaps] = _between(ordered[row, under], ordered[row, over], share * last - under)
+    return [result.reshape(values.shape[:-1]) for result in results]
+
+
+def row_quantile(values: Floats, share: float) -> NDArray[np.float64]:
+    """Return the one quantile at `share`, as `row_quantiles` does."""
+    return row_quantiles(values, (share,))[0]
 
 
 def row_median(values: Floats) -> NDArray[np.float64]:
@@ -149,7 +152,8 @@ def row_median(values: Floats) -> NDArray[np.float64]:
     return row_quantile(values, 0.5)
 
 
-def _between(low: NDArray[np.float64], high: NDArray[np.float64], weight: Any) -> NDArray[np.float64]:
+def _between(low: Floats, high: Floats, weight: Any) -> NDArray[np.float64]:
     """Return the value `weight` of the way; equal ends give just that end, so a flat row stays exactly flat."""
+    below, above = low.astype(np.float64), high.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return np.where(low == high, low, low + weight * (high - low))
+        return np.where(below == above, below, below + weight * (above - below))

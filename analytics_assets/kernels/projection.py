@@ -69,11 +69,14 @@ def project(
 
     The bound is meant to hold `bound_share` of the values: a quantile of the errors that the same
     rule made from up to `ORIGINS` earlier days of the window, pooled by `LEAD_BLOCKS` and never
-    shrinking with the days ahead. The errors overlap and so are fewer than they seem: the quantile leaves
-    out half of what `bound_share` does. On traces of real VMs a bound of 0.9 held 88 to 91 % of the
-    values up to a week ahead, 85 to 88 % two weeks and 80 to 82 % four weeks ahead. Where a block has fewer than `MINIMUM_ERRORS` errors the block
-    before it counts, and before the first one the noise of the window times the normal quantile.
-    After the last block a trend's bound widens by what its slope's interval leaves open.
+    shrinking with the days ahead. The errors overlap and so are fewer than they seem, so the
+    quantile leaves out half of what `bound_share` does. Where a block has fewer than
+    `MINIMUM_ERRORS` errors the block before it counts, and before the first one the noise of the
+    window times the normal quantile. After the last block a trend's bound widens by what its
+    slope's interval leaves open.
+
+    Measured on traces of real VMs: a bound of 0.9 held 88 to 91 % of the values up to a week ahead,
+    85 to 88 % two weeks and 80 to 83 % four weeks ahead.
     """
     level, slope, slopes, direction = _rule(daily, significance, minimum_change_share)
     normal = NormalDist().inv_cdf(bound_share)

@@ -78,8 +78,8 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collec
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     try:
-        row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-        tree = json.loads(row[0]) if row else {"error": True}
+        rows = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+        tree = json.loads(rows[0][0])
     except (duckdb.Error, RecursionError, ValueError) as error:
         raise QueryRefused(f"the query cannot be checked: {first_lines(error)}. Nest it less deeply.") from error
     if tree["error"]:

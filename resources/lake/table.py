@@ -163,7 +163,8 @@ class Table:
         if column.values:
             allowed = pa.array(column.values, pa.string())
             stored = array.dictionary if pa.types.is_dictionary(array.type) else array
-            if not pc.all(pc.or_(pc.is_in(stored, value_set=allowed), stored.is_null())).as_py():
+            known = pc.or_(pc.is_in(stored, value_set=allowed), stored.is_null())
+            if not np.asarray(known).all():
                 unknown = pc.invert(pc.is_in(array.cast(pa.string()), value_set=allowed))
                 refuse(f"not one of {', '.join(column.values)}", pc.and_(unknown, array.is_valid()))
 

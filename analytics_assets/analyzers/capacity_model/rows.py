@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
 from analytics_assets.kernels.coverage import coverage_of, has_recent
-from analytics_assets.kernels.matrix import HOURS_PER_DAY, Floats, row_max, row_mean, row_quantile
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, Floats, row_max, row_mean, row_quantile, row_quantiles
 from analytics_assets.kernels.projection import Projection, first_above, project
 
 RECENT_DAYS = 7
@@ -76,9 +76,9 @@ def resource_rows(
     known = status == "ok"
 
     recent = slice(-RECENT_DAYS * HOURS_PER_DAY, None)
-    demand_p95 = row_quantile(demand.p95[:, recent], 0.95)
-    p95 = np.fmax(row_quantile(demand.p95, 0.95), demand_p95)
-    p995 = np.fmax(row_quantile(demand.p95, 0.995), row_quantile(demand.p95[:, recent], 0.995))
+    demand_p95, recent_p995 = row_quantiles(demand.p95[:, recent], (0.95, 0.995))
+    whole_p95, whole_p995 = row_quantiles(demand.p95, (0.95, 0.995))
+    p95, p995 = np.fmax(whole_p95, demand_p95), np.fmax(whole_p995, recent_p995)
     peak = row_max(demand.maximum)
     usable = supply.physical * parameters.usable_share(node=node)
     projection = project(

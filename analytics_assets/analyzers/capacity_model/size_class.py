@@ -140,5 +140,6 @@ class _Rest:
             )
         return "optimal", (
             f"CPU p95 {self.cpu_p95[vm]:.0f} % and p99.5 {self.cpu_p995[vm]:.0f} %, memory peak "
-            f"{self.memory_peak[vm]:.0f} %: nothing is short, and CPU and memory cannot both shrink to {limits.oversized_percent:g} %{unmeasured}"
+            f"{self.memory_peak[vm]:.0f} %: nothing is short, and CPU and memory cannot both shrink to "
+            f"{limits.oversized_percent:g} %{unmeasured}"
         )

@@ -74,8 +74,10 @@ def vm_capacity(
 
 def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
     """Return the VMs' demand; CPU in cores of the vCPUs that held in each hour. Stopped hours expect no samples."""
-    scale = sizes.vcpus / np.float32(100) if resource == "cpu" else np.float32(1)
-    mean, maximum, p95 = (samples.columns[f"{STEMS[resource]}_{which}"] * scale for which in ("mean", "max", "p95"))
+    mean, maximum, p95 = (samples.columns[f"{STEMS[resource]}_{which}"] for which in ("mean", "max", "p95"))
+    if resource == "cpu":
+        cores = sizes.vcpus / np.float32(100)
+        mean, maximum, p95 = mean * cores, maximum * cores, p95 * cores
     expected = np.sum(samples.counts.expected, axis=1, dtype=np.float64, where=sizes.stopped != 1)
     seen = samples.counts.seen_where(~np.isnan(p95))
     return Demand(mean, maximum, p95, seen, np.asarray(expected, np.int64))

@@ -137,7 +137,7 @@ def _read_block(
 ) -> Iterator[Block]:
     parsed = _parse_at_once(content, layout)
     if parsed is None:
-        # Halving finds the few bad lines of a block 20 times sooner than taking all of it apart.
+        # Halving finds the few bad lines of a block 12 times sooner than taking all of it apart.
         middle = content.find(b"\n", len(content) // 2) + 1
         if len(content) <= CAREFUL_BYTES or middle in (0, len(content)):
             yield _read_line_by_line(content, first_line, layout, clock, wanted)

@@ -68,6 +68,8 @@ def test_inventory_of_a_day_is_what_held_then(tmp_path: Path) -> None:
         (START_S + DAY + 3600, "a", 4, 1024, None),
         (START_S + 3 * DAY, "a", 4, 1024, None),
         (START_S, "b", 1, 1024, None),
+        (START_S, "c", 1, 1024, None),
+        (START_S + DAY, "c", 8, 1024, None),
     ]
     source = imported(tmp_path, rows)
 
@@ -77,8 +79,8 @@ def test_inventory_of_a_day_is_what_held_then(tmp_path: Path) -> None:
         return [(row["vm_id"], row["valid_from_ms"] // 1000 - START_S, row["vcpus"]) for row in found]
 
     assert day(-1) == []
-    assert day(0) == [("a", 0, 2.0), ("b", 0, 1.0)]
-    assert day(1) == [("a", 0, 2.0), ("a", DAY + 3600, 4.0)]
+    assert day(0) == [("a", 0, 2.0), ("b", 0, 1.0), ("c", 0, 1.0)]
+    assert day(1) == [("a", 0, 2.0), ("a", DAY + 3600, 4.0), ("c", DAY, 8.0)]
     assert day(2) == [("a", DAY + 3600, 4.0)]
     assert day(3) == [("a", DAY + 3600, 4.0)]
     assert day(4) == []

@@ -63,7 +63,7 @@ def test_sums_of_three_vms_are_those_of_the_file(name: str, tmp_path: Path) -> N
     where = f"FROM '{path}' WHERE vm_id IN {vms}"
     for metric, column in METRICS.items():
         rows = ask(f"SELECT vm_id, count(*), sum(({column})::DOUBLE) {where} GROUP BY 1")
-        expected = {vm: (count, pytest.approx(total)) for vm, count, total in rows}
+        expected: dict[str, Any] = {vm: (count, pytest.approx(total)) for vm, count, total in rows}
         found = {vm: (len(values), sum(value for _, value in values)) for vm, values in series(store, metric).items()}
         assert found == expected
     rows = ask(f"SELECT count(*), min(epoch_ms(ts)), max(epoch_ms(ts)) {where}")
