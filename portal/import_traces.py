@@ -154,12 +154,11 @@ def describe(report: ImportReport) -> list[str]:
         ]
     would = "would be " if report.dry_run else ""
     formats = ", ".join(f"{count} {name}" for name, count in sorted(report.formats.items()))
-    units = ", ".join(
-        {"s": "seconds", "ms": "milliseconds", "auto": "none"}[unit] for unit in sorted(report.time_units)
-    )
+    names = {"s": "; timestamps in seconds", "ms": "; timestamps in milliseconds", "auto": ""}
+    units = "".join(names[unit] for unit in sorted(report.time_units))
     lines = [
         f"tenant   {report.tenant}{' (dry run: nothing was changed)' if report.dry_run else ''}",
-        f"files    {report.files_read} read ({formats}; timestamps in {units})",
+        f"files    {report.files_read} read ({formats}{units})",
         f"rows     {report.rows:,} read, {report.rows_added:,} {would}added",
         f"VMs      {report.vms:,}",
         f"days     {report.first_day} to {report.last_day}",

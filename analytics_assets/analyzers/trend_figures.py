@@ -33,7 +33,7 @@ class MetricTrendsParameters(Parameters):
     )
     minimum_hours: int = Field(12, ge=1, le=24, description="Hours with samples that make a day count, in hours.")
     significance: float = Field(
-        0.05, gt=0, le=0.5, description="Probability of such an order without a trend, below which it counts, 0 to 0.5."
+        0.01, gt=0, le=0.5, description="Probability of such an order without a trend, below which it counts, 0 to 0.5."
     )
     minimum_change_percent: float = Field(
         2.0, ge=0, le=100, description="Least change over the window of a metric in percent, in percentage points."

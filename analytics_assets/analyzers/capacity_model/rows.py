@@ -168,6 +168,8 @@ def _ahead(projection: Projection, usable: Vector, parameters: CapacityParameter
 def _ahead_of(projection: Projection, usable: Vector, parameters: CapacityParameters) -> dict[str, Vector]:
     days = np.arange(parameters.horizon_days + 1)
     expected, upper = projection.expected(days), projection.upper(days)
+    # The last day is over and known: only what is expected of it can be "over now".
+    upper[:, 0] = expected[:, 0]
     soon = expected[:, : parameters.remaining_days + 1].max(axis=1)
     return {
         "projected_30d": expected[:, 30],

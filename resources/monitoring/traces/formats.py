@@ -32,7 +32,7 @@ class Reader:
     """A file whose format is known.
 
     `read` yields its blocks, of the VMs given or of all; `clock` says afterwards which time unit it
-    has. `context` is what besides the content makes its rows what they are.
+    has, `auto` where it has no timestamps. `context` is what besides the content makes its rows what they are.
     """
 
     format: str
@@ -102,7 +102,7 @@ def recognise(path: Path, format: str, mapping: ColumnMap | None) -> Reader:
         return _text("bitbrains", path, bitbrains.layout(path, header), Clock("auto"), {"vm": path.stem})
     if format in ("auto", "planetlab") and planetlab.is_planetlab(path, header):
         context = {"vm": path.name, "day": str(planetlab.day_of(path))}
-        return Reader("planetlab", Clock("ms"), context, lambda wanted: planetlab.read_blocks(path, wanted))
+        return Reader("planetlab", Clock("auto"), context, lambda wanted: planetlab.read_blocks(path, wanted))
     names = delimited.split_fields(header, max(columns.SEPARATORS, key=header.count))
     if format == "columns" or (format == "auto" and {"ts", "vm_id"} <= set(names)):
         mapping = mapping or ColumnMap()

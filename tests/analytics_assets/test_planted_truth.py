@@ -1,0 +1,77 @@
+"""The analyzers on the simulated fleet: what was planted is found, and little else."""
+
+from datetime import date
+
+import pytest
+
+from analytics_assets.assets import compute_partition
+from analytics_assets.pipelines.graph import find_pipeline
+from resources.analytics_home import AnalyticsHome
+from resources.lake.lake import Lake
+from resources.monitoring.simulated.truth import truth_tables
+from resources.partition import Partition, days_between
+from tests.conftest import make_home
+
+FIRST, LAST = date(2026, 2, 1), date(2026, 2, 28)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """The truth, and the rows of `metric_trends` and `capacity`, of 3 tenants x 20 VMs after 28 days."""
+    settings = make_home(tmp_path_factory.mktemp("fleet") / "home", simulated_tenants=3, simulated_vms=20, simulated_days=28)
+    home, lake = AnalyticsHome(home=str(settings.home)), Lake(settings.lake_root)
+    found = {"metric_trends": [], "capacity": []}
+    for instance in find_pipeline(settings, "daily-analytics").instances:
+        if instance.id not in ("vm_resources", "vm_inventory", "vm_resources_hourly", *found):
+            continue
+        for tenant in ("acme", "globex", "initech"):
+            for day in days_between(FIRST, LAST) if instance.id not in found else [LAST]:
+                result, _ = compute_partition(instance, Partition(tenant, day), settings, lake, home)
+            if instance.id in found:
+                found[instance.id] += [{**row, "tenant": tenant} for row in result.data.to_pylist()]
+    truth = {name: table.to_pylist() for name, table in truth_tables(home.sources().configured).items()}
+    return truth, found["metric_trends"], found["capacity"]
+
+
+def test_planted_trends_are_found_with_precision_and_recall(fleet):
+    """Stops a trend threshold that cries wolf, or one that misses a leak; slopes within 10 % of the truth."""
+    truth, trends, _ = fleet
+    planted = {
+        (row["tenant"], row["entity_id"], row["metric"]): row["slope_per_day"]
+        for row in truth["trends"]
+        if row["restart_every_days"] is None  # one that starts again every week has no lasting trend
+    }
+    found = {
+        (row["tenant"], row["entity_id"], row["metric"]): row["slope_per_day"]
+        for row in trends
+        if row["direction"] in ("rising", "falling")
+    }
+    assert len(planted) >= 12
+    hits = planted.keys() & found.keys()
+    assert len(hits) / len(planted) >= 0.9
+    assert len(hits) / len(found) >= 0.9
+    for key in hits:
+        assert found[key] == pytest.approx(planted[key], rel=0.1)
+
+
+def test_filling_disks_are_full_on_the_planted_day(fleet):
+    """Stops a time remaining that is off by more than a day or a tenth; usable is 90 % of the disk by default."""
+    truth, _, capacity = fleet
+    rows = {(row["tenant"], row["entity_id"]): row for row in capacity if row["resource"] == "disk"}
+    disks = [row for row in truth["trends"] if row["kind"] == "filling_disk"]
+    assert len(disks) >= 3
+    for disk in disks:
+        row = rows[disk["tenant"], disk["entity_id"]]
+        buffer_days = (row["physical"] - row["usable"]) / disk["slope_per_day"]
+        expected = (disk["exhaustion_day"] - LAST).days - buffer_days
+        assert row["time_remaining_days_expected"] == pytest.approx(expected, rel=0.1, abs=1.5)
+        assert row["time_remaining_days_conservative"] <= row["time_remaining_days_expected"]
+
+
+def test_every_planted_size_is_classified(fleet):
+    """Stops an idle, oversized, undersized or stopped VM from being called optimal, and the other way round."""
+    truth, _, capacity = fleet
+    given = {(row["tenant"], row["entity_id"]): row["size_class"] for row in capacity if row["entity_kind"] == "vm"}
+    planted = {(row["tenant"], row["vm_id"]): row["size_class"] for row in truth["vms"]}
+    assert given == planted
+    assert {"idle", "oversized", "undersized", "powered_off", "optimal"} <= set(planted.values())
