@@ -60,7 +60,7 @@ def build_asset(instance: Instance, settings: Settings) -> dg.AssetsDefinition:
             STORED_CHECK,
             asset=key,
             blocking=True,
-            description="What is stored keeps the table's declaration: columns, types, ranges, key; and reads back whole.",
+            description="It reads back whole and keeps the table's declaration: columns, types, ranges, key.",
         )
     ]
     if component.table.measured:
@@ -89,9 +89,7 @@ def build_asset(instance: Instance, settings: Settings) -> dg.AssetsDefinition:
         },
         check_specs=checks,
     )
-    def asset_of_instance(  # type: ignore[type-arg]
-        context: AssetExecutionContext, analytics: AnalyticsHome
-    ) -> dg.MaterializeResult:
+    def asset_of_instance(context: AssetExecutionContext, analytics: AnalyticsHome) -> dg.MaterializeResult:  # type: ignore[type-arg] # with arguments Dagster takes it for a data output
         return _materialize(context, instance, analytics)
 
     return asset_of_instance
@@ -213,7 +211,7 @@ def _partition_metadata(result: Result, stored: Stored) -> dict[str, Any]:
         "bytes": stored.bytes,
         "sha256": stored.sha256,
         "file": dg.MetadataValue.path(str(stored.path)),
-        **{name: value for name, value in result.numbers.items()},
+        **result.numbers,
     }
     for extension in sorted(result.files):
         metadata[f"file_{extension}"] = dg.MetadataValue.path(str(stored.path.with_suffix(f".{extension}")))

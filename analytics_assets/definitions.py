@@ -13,18 +13,18 @@ from sensors.tenant_discovery import tenant_discovery
 def build_defs(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads for a home."""
     loaded = pipelines(settings)
-    jobs = {
-        pipeline.name: dg.define_asset_job(
+    jobs = [
+        dg.define_asset_job(
             pipeline.job_name,
             selection=[instance.table.name for instance in pipeline.instances],
             description=pipeline.description,
         )
         for pipeline in loaded
-    }
+    ]
     return dg.Definitions(
         assets=build_assets(instances(loaded), settings),
-        jobs=list(jobs.values()),
-        schedules=[daily_schedule(pipeline, jobs[pipeline.name]) for pipeline in loaded if pipeline.cron],
+        jobs=jobs,
+        schedules=[daily_schedule(pipeline) for pipeline in loaded if pipeline.cron],
         sensors=[tenant_discovery(settings)],
         resources={"analytics": AnalyticsHome(home=str(settings.home))},
         # Parallelism is concurrent runs: a process for each step costs 7 times the step and more.
@@ -32,4 +32,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     )
 
 
-defs = build_defs(load_settings())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of the home in force, when Dagster loads this module."""
+    return build_defs(load_settings())

@@ -24,7 +24,6 @@ from resources.monitoring.traces.importing import Selection, import_traces
 from resources.partition import Partition
 from resources.settings import Settings, load_settings
 
-
 REAL_DAY = date(2013, 7, 20)
 BITBRAINS_COLUMNS = (
     "cpu_percent=cpu_usage_pct",

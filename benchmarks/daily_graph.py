@@ -13,6 +13,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import duckdb
 
@@ -46,7 +47,7 @@ def run(quick: bool) -> list[Outcome]:
     return outcomes
 
 
-def _in_own_process(vms: int) -> dict[str, float | str]:
+def _in_own_process(vms: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         make_home(Path(folder), vms)
         script = "import sys; from benchmarks import daily_graph; daily_graph.{}(sys.argv[1])"
@@ -54,7 +55,7 @@ def _in_own_process(vms: int) -> dict[str, float | str]:
         done = subprocess.run(
             [sys.executable, "-c", script.format("measure"), folder], check=True, capture_output=True, text=True
         )
-        figures: dict[str, float | str] = json.loads(done.stdout.splitlines()[-1])
+        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return figures
 
 
@@ -86,9 +87,7 @@ def measure(folder: str) -> None:
 def _duckdb_seconds(lake: Lake) -> float:
     days = [LAST_DAY - timedelta(days=back) for back in range(WINDOW_DAYS)]
     files = [str(lake.path("vm_resources_hourly", Partition(TENANT, day))) for day in days]
-    columns = ", ".join(
-        f"avg({stem}_mean), max({stem}_max), quantile_cont({stem}_p95, 0.95)" for stem in VM_COLUMNS
-    )
+    columns = ", ".join(f"avg({stem}_mean), max({stem}_max), quantile_cont({stem}_p95, 0.95)" for stem in VM_COLUMNS)
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2")
         found = []

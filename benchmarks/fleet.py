@@ -78,5 +78,3 @@ def history_of(settings: Settings, days: int = 28) -> None:
         if instance.component.stage == "processors":
             compute(instance, settings)
     store_history(settings, VM_RESOURCES_HOURLY, days - 1)
-
-

@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
+from analytics_assets.pipelines.graph import find_pipeline
 from benchmarks.fleet import LAST_DAY, TENANT, compute, graph, make_home
 from benchmarks.report import Outcome
 from portal.running import RunPlan, execute
-from analytics_assets.pipelines.graph import find_pipeline
 
 
 def run(quick: bool) -> list[Outcome]:

@@ -31,6 +31,7 @@ class Outcome:
 
     @property
     def ratio(self) -> float | None:
+        """Ours over the peer's; None where there is no peer."""
         return None if not self.peer else self.ours / self.peer
 
     @property
@@ -100,19 +101,24 @@ def write_page(path: Path, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
     parts = [
         "# Benchmarks\n",
         "Made by `make bench BENCH=--write`. Each line is ours beside its peer or limit, measured in turns in one run;",
-        "the files are in the page cache. Wall times vary up to 2x between runs on a shared machine: trust the ratios.\n",
+        "the files are in the page cache. Wall times vary up to 2x between runs on a shared machine:",
+        "trust the ratios.\n",
         f"Machine: {machine()}.\n",
     ]
     for name, results in outcomes.items():
         about = (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip()
-        parts += [f"## {name}\n", f"{about}\n", "| what | ours | peer or limit | ratio | aim | |", "|---|---|---|---|---|---|"]
+        parts += [
+            f"## {name}\n",
+            f"{about}\n",
+            "| what | ours | peer or limit | ratio | aim | |",
+            "|---|---|---|---|---|---|",
+        ]
         for outcome in results:
             peer = f"{outcome.peer:.4g} {outcome.unit} ({outcome.peer_name})" if outcome.peer else ""
             ratio = f"{outcome.ratio:.2f}" if outcome.ratio is not None else ""
             verdict = {True: "met", False: "missed", None: ""}[outcome.met]
             note = f" {outcome.note}" if outcome.note else ""
-            parts.append(
-                f"| {outcome.what} | {outcome.ours:.4g} {outcome.unit} | {peer} | {ratio} | {outcome.aim} | {verdict}{note} |"
-            )
+            ours = f"{outcome.ours:.4g} {outcome.unit}"
+            parts.append(f"| {outcome.what} | {ours} | {peer} | {ratio} | {outcome.aim} | {verdict}{note} |")
         parts.append("")
     path.write_text("\n".join(parts), encoding="utf-8")

@@ -32,13 +32,17 @@ def command(names: Sequence[str], as_json: bool) -> None:
         for entry in about["requires"]:
             amount = "any of" if entry["many"] else "one"
             optional = ", optional" if entry["optional"] else ""
-            click.echo(f"    reads {entry['role']}: {entry['description']} ({amount} {', '.join(entry['accepts'])}{optional})")
+            click.echo(
+                f"    reads {entry['role']}: {entry['description']} ({amount} {', '.join(entry['accepts'])}{optional})"
+            )
         if about["reads"]:
             click.echo(f"    reads from outside: {', '.join(about['reads'])}")
         click.echo(f"    makes table {about['table']}: one row is {about['row']} ({', '.join(about['formats'])})")
         for parameter in about["parameters"]:
             limits = f", {parameter['range']}" if parameter["range"] else ""
-            click.echo(f"    parameter {parameter['name']} = {parameter['default']!r}{limits}: {parameter['description']}")
+            click.echo(
+                f"    parameter {parameter['name']} = {parameter['default']!r}{limits}: {parameter['description']}"
+            )
         click.echo()
 
 

@@ -59,7 +59,8 @@ def command(tenants: int, vms: int, days: int, seed: int, until: str | None, hom
         _tell(settings, Partition(tenant, end))
     click.echo("\nLook further:")
     click.echo(f"  novacron-analytics dev --home {settings.home}      the graph, runs and charts, in Dagster's UI")
-    click.echo(f'  novacron-analytics query "SELECT * FROM capacity" --tenant {plan.tenants[0]} --home {settings.home}')
+    click.echo(f"  novacron-analytics tenants --home {settings.home}")
+    click.echo(f"  novacron-analytics query 'FROM capacity' --tenant {plan.tenants[0]} --home {settings.home}")
 
 
 def settings_of_demo(current: Settings, fleet: dict[str, Any], last: date | None, today: date) -> Settings:
@@ -82,7 +83,9 @@ def settings_of_demo(current: Settings, fleet: dict[str, Any], last: date | None
     values = {**fleet, "simulated_first_day": end - timedelta(days=fleet["simulated_days"] - 1)}
     current.home.mkdir(parents=True, exist_ok=True)
     lines = ["# Written by the demo: this home's samples come from a simulated fleet."]
-    lines += [f"{name} = {json.dumps(value) if not isinstance(value, date) else value}" for name, value in values.items()]
+    lines += [
+        f"{name} = {json.dumps(value) if not isinstance(value, date) else value}" for name, value in values.items()
+    ]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return settings_for(current.home)
 
@@ -95,7 +98,7 @@ def _tell(settings: Settings, partition: Partition) -> None:
     for report in ("capacity_planning_report", "system_performance_report"):
         path = lake.path(report, partition, "json")
         content = json.loads(path.read_text(encoding="utf-8"))
-        click.echo(f"\n{partition.tenant}: {content['headline']['title'] if 'title' in content['headline'] else report}")
+        click.echo(f"\n{partition.tenant}, {report.replace('_', ' ')}:")
         findings = content["findings"]
         for finding in findings[:SHOWN_FINDINGS]:
             click.echo(f"  - {finding['sentence']}")

@@ -13,7 +13,9 @@ from portal.options import home_option, json_option, settings_for
 @click.command("run")
 @click.argument("pipeline")
 @click.option("--tenant", "tenants", multiple=True, help="Tenant to run it for; repeat for more (default: all).")
-@click.option("--from", "first", default=None, metavar="DAY", help="First day, YYYY-MM-DD (default: first with samples).")
+@click.option(
+    "--from", "first", default=None, metavar="DAY", help="First day, YYYY-MM-DD (default: first with samples)."
+)
 @click.option("--to", "last", default=None, metavar="DAY", help="Last day, YYYY-MM-DD (default: last with samples).")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and run nothing.")
 @home_option
@@ -42,9 +44,7 @@ def command(
         registered = registered_tenants(instance)
     today = datetime.now(UTC).date()
     plan = plan_run(found, tenants, first, last, today, settings, open_sources(settings), registered)
-    runs = [
-        {"tenant": tenant, "first_day": str(begin), "last_day": str(end)} for tenant, begin, end in plan.ranges()
-    ]
+    runs = [{"tenant": tenant, "first_day": str(begin), "last_day": str(end)} for tenant, begin, end in plan.ranges()]
     summary = (
         f"{found.name}: {len(found.instances)} assets x {len(plan.tenants)} tenant(s) "
         f"({', '.join(plan.tenants)}) x {plan.first} to {plan.last} = {plan.asset_partitions} asset partitions"

@@ -16,7 +16,6 @@ from resources.partition import PLATFORM, Partition, check_tenant, days_between,
 from resources.settings import Settings
 from resources.sources import TenantSources
 
-
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's event log off the terminal; it is stored, and the UI shows it."""
 
@@ -105,7 +104,6 @@ def execute(plan: RunPlan, settings: Settings, quiet: bool = False) -> list[dict
     Raises:
         PermanentFailure: a run failed; the others were still run, and the message names each failure.
     """
-    import dagster as dg
 
     from analytics_assets.assets import partitions_reported_to
     from analytics_assets.definitions import build_defs
@@ -115,22 +113,25 @@ def execute(plan: RunPlan, settings: Settings, quiet: bool = False) -> list[dict
     job = build_defs(settings).resolve_job_def(plan.pipeline.job_name)
     records: list[dict[str, Any]] = []
     failures: list[str] = []
-    with open_instance(settings) as instance, _progress(plan, quiet) as bar:
-        with partitions_reported_to(lambda asset, key: bar.advance(f"{key.split('|')[1]} {asset}")):
-            for tenant, first, last in plan.ranges():
-                result = job.execute_in_process(
-                    instance=instance, raise_on_error=False, tags=range_tags(tenant, first, last), run_config=QUIET
-                )
-                record = {
-                    "tenant": tenant,
-                    "first_day": first.isoformat(),
-                    "last_day": last.isoformat(),
-                    "run_id": result.run_id,
-                    "success": result.success,
-                }
-                records.append(record)
-                if not result.success:
-                    failures.extend(_failures(result))
+    with (
+        open_instance(settings) as instance,
+        _progress(plan, quiet) as bar,
+        partitions_reported_to(lambda asset, key: bar.advance(f"{key.split('|')[1]} {asset}")),
+    ):
+        for tenant, first, last in plan.ranges():
+            result = job.execute_in_process(
+                instance=instance, raise_on_error=False, tags=range_tags(tenant, first, last), run_config=QUIET
+            )
+            record = {
+                "tenant": tenant,
+                "first_day": first.isoformat(),
+                "last_day": last.isoformat(),
+                "run_id": result.run_id,
+                "success": result.success,
+            }
+            records.append(record)
+            if not result.success:
+                failures.extend(_failures(result))
     if failures:
         shown = "\n  ".join(dict.fromkeys(failures))
         raise PermanentFailure(

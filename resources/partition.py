@@ -32,7 +32,7 @@ def check_tenant(value: str) -> str:
 def parse_day(text: str) -> date:
     """Return the day that `text` names as YYYY-MM-DD, else raise `InvalidInput`."""
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(text)
     except ValueError:
         pass  # the shape was right but the day does not exist; said below

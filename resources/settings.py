@@ -1,15 +1,16 @@
 """All settings: environment variables `ANALYTICS_*`, then `analytics.toml` in the home, then defaults."""
 
 import os
+import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from resources.errors import InvalidInput
+from resources.partition import parse_day
 
 PREFIX = "ANALYTICS_"
 FILE_NAME = "analytics.toml"
@@ -41,7 +42,12 @@ class Settings(BaseModel):
     query_max_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="Rows a query may return, a count.")
     query_timeout_seconds: int = Field(60, ge=1, le=3600, description="Seconds a query may run.")
     query_memory_mb: int = Field(1024, ge=64, le=1_000_000, description="Memory a query may use, in MB.")
-    query_threads: int = Field(2, ge=1, le=256, description="Threads a query may use, a count.")
+    query_threads: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Threads a query may use, a count; with more than 1, sums may differ in their last digits.",
+    )
     asset_owner: str = Field(
         "team:novacron-operations",
         pattern=r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$",
@@ -55,6 +61,25 @@ class Settings(BaseModel):
     simulated_interval_seconds: int = Field(
         60, ge=1, le=300, description="Seconds between two samples of a simulated series."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # would pass as 1 or 0
+            raise ValueError("true and false are not values of it")
+        return value
+
+    @field_validator("first_day", "simulated_first_day", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return parse_day(value)
+            except InvalidInput as error:
+                raise ValueError(str(error).rstrip(".")) from error
+        if value is not None and not isinstance(value, date):  # a number would pass as seconds since 1970
+            raise ValueError("it is not a day")
+        return value
 
     @field_validator("resolution_seconds")
     @classmethod
@@ -89,24 +114,36 @@ def load_settings(home: Path | None = None, environment: Mapping[str, str] | Non
         InvalidInput: a setting is unknown or out of range (named with its value and where it was
             set), or the home's file cannot be read.
     """
+    values = given_settings(home, environment)
+    try:
+        return Settings.model_validate({name: value for name, (value, _) in values.items()})
+    except ValidationError as error:
+        raise InvalidInput("\n".join(_explain(problem, values) for problem in error.errors())) from None
+
+
+def given_settings(
+    home: Path | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, tuple[Any, str]]:
+    """Return the settings that somebody set, and `home`: name -> (value as given, where it was set).
+
+    Raises:
+        InvalidInput: one does not exist, or the home's file cannot be read.
+    """
     environment = os.environ if environment is None else environment
-    given = {
+    given: dict[str, tuple[Any, str]] = {
         name.removeprefix(PREFIX).lower(): (value, f"environment variable {name}")
         for name, value in environment.items()
         if name.startswith(PREFIX)
     }
     if home is not None:
         given["home"] = (str(home), "--home")
-    place = Path(given["home"][0] if "home" in given else Settings.model_fields["home"].default)
-    place = place.expanduser().absolute()
-    values: dict[str, tuple[Any, str]] = _read_file(place / FILE_NAME)
-    values.update(given)
-    values["home"] = (str(place), values.get("home", ("", "default"))[1])
+    named, origin = given.get("home", (str(Settings.model_fields["home"].default), "default"))
+    if not named:
+        raise InvalidInput(f"setting home = '' ({origin}) is no folder. Name one, or do not set it.")
+    place = Path(named).expanduser().absolute()
+    values = {**_read_file(place / FILE_NAME), **given, "home": (str(place), origin)}
     _refuse_unknown(values)
-    try:
-        return Settings.model_validate({name: value for name, (value, _) in values.items()})
-    except ValidationError as error:
-        raise InvalidInput("\n".join(_explain(problem, values) for problem in error.errors())) from None
+    return values
 
 
 def _read_file(path: Path) -> dict[str, tuple[Any, str]]:

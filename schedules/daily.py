@@ -10,7 +10,7 @@ from analytics_assets.pipelines.loader import Pipeline
 from resources.partition import PLATFORM, Partition
 
 
-def daily_schedule(pipeline: Pipeline, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def daily_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition:
     """Return the schedule of `pipeline`, which has a cron: each tenant's yesterday, the platform's last.
 
     A tick asks once for a tenant and day, however often it is evaluated. The schedule is off until
@@ -19,7 +19,7 @@ def daily_schedule(pipeline: Pipeline, job: dg.UnresolvedAssetJobDefinition) -> 
 
     @dg.schedule(
         name=f"{pipeline.job_name}_daily",
-        job=job,
+        job_name=pipeline.job_name,
         cron_schedule=pipeline.cron or "",
         execution_timezone="UTC",
         description=f"{pipeline.title}: every tenant's finished day at {pipeline.cron} (cron, UTC).",

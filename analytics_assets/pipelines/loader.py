@@ -185,9 +185,7 @@ def _connected(drafts: Mapping[str, _Draft]) -> tuple[Instance, ...]:
             raise draft.place.error(f"instances read each other in a circle: {circle}")
         if draft.id not in done:
             inputs = {
-                entry.role: tuple(
-                    connect(drafts[name], (*path, draft.id)) for name in _chosen(draft, entry, drafts)
-                )
+                entry.role: tuple(connect(drafts[name], (*path, draft.id)) for name in _chosen(draft, entry, drafts))
                 for entry in draft.component.inputs
             }
             chosen = {role: instances for role, instances in inputs.items() if instances}

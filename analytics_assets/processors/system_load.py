@@ -92,7 +92,8 @@ def tenant_load(buckets: pa.Table, inventory: pa.Table) -> pa.Table:
     first = np.flatnonzero(np.r_[True, (node[1:] != node[:-1]) | (ts[1:] != ts[:-1])])
 
     def column(name: str) -> NDArray[np.float64]:
-        return buckets.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[order]
+        values: NDArray[np.float64] = buckets.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+        return values[order]
 
     def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
         known = ~np.isnan(values)

@@ -68,8 +68,8 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collec
     if kinds == ["MULTI"]:
         raise QueryRefused("the query is a PIVOT, which changes the session. Write SELECT with sum(...) FILTER (...).")
     if kinds != ["SELECT"]:
-        given = f"{len(kinds)} statements ({', '.join(kinds[:5])})" if len(kinds) > 1 else f"a {kinds[0]} statement"
-        raise QueryRefused(f"the query is {given if kinds else 'empty'}. Exactly one SELECT is accepted.")
+        given = ", ".join(kinds[:5]) or "empty"
+        raise QueryRefused(f"the query is {given}{', ...' if len(kinds) > 5 else ''}. Exactly one SELECT is accepted.")
     nodes = list(_nodes(_tree(connection, sql)))
     names = {table.lower() for table in tables} | _own_names(connection, nodes)
     for node in nodes:

@@ -14,19 +14,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resources.errors import PermanentFailure
 from resources.lake.storage import LocalStorage
 from resources.lake.table import Table
-from resources.partition import Partition, check_tenant
+from resources.partition import TENANT_PATTERN, Partition, check_tenant
 
 ROW_GROUP_ROWS = 250_000
 """Between 150,000 and 500,000 rows the file is smallest and one entity is still quick to read."""
 
 FACTS_KEY = b"novacron.facts"
+
+TABLE_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+
+DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, KeyError)
+"""What reading a damaged file raises: bytes that are not Parquet, or a footer that is not ours."""
 
 
 class CorruptPartition(PermanentFailure):
@@ -68,14 +72,16 @@ class Facts:
         return min(1.0, (self.samples_seen or 0) / self.samples_expected)
 
     def to_json(self) -> str:
-        return json.dumps(
-            {name: value for name, value in vars(self).items() if value not in (None, ())}, sort_keys=True
-        )
+        kept = {name: value for name, value in vars(self).items() if value not in (None, ())}
+        return json.dumps(kept, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Facts":
-        stored = json.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        stored: dict[str, Any] = json.loads(text)
+        fields: dict[str, Any] = {}
+        for name, value in stored.items():
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Lake:
     @staticmethod
     def relative_path(table: str, tenant: str, day: date, extension: str = "parquet") -> str:
         """Return where a partition lies below the root. Files of other extensions lie beside it."""
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", table) or not re.fullmatch(r"[a-z0-9]{1,8}", extension):
+        if not TABLE_PATTERN.fullmatch(table) or not re.fullmatch(r"[a-z0-9]{1,8}", extension):
             raise PermanentFailure(f"{table}.{extension} is not the name of a table's file.")
         return f"tenant={check_tenant(tenant)}/{table}/day={day.isoformat()}.{extension}"
 
@@ -120,7 +126,8 @@ class Lake:
         """Check `data` against `table` and store it as `partition`, in place of what was there.
 
         `files` (extension -> content, such as a report's PDF) are stored beside the partition
-        before it. The same arguments give the same bytes.
+        before it; what an earlier write put there and this one did not is removed. The same
+        arguments give the same bytes.
 
         Raises:
             TableViolation: the data break the declaration; nothing is written.
@@ -128,9 +135,19 @@ class Lake:
         """
         facts = facts or Facts()
         content = encode(table, data, facts)
-        for extension, file in sorted((files or {}).items()):
-            self.storage.put(self.relative_path(table.name, partition.tenant, partition.day, extension), file)
-        self.storage.put(self.relative_path(table.name, partition.tenant, partition.day), content)
+        relative = self.relative_path(table.name, partition.tenant, partition.day)
+        beside = {
+            self.relative_path(table.name, partition.tenant, partition.day, extension): file
+            for extension, file in sorted((files or {}).items())
+        }
+        for place, file in beside.items():
+            self.storage.put(place, file)
+        self.storage.put(relative, content)
+        folder, _, own_name = relative.rpartition("/")
+        for name in self.storage.names(folder):
+            place = f"{folder}/{name}"
+            if name.startswith(own_name.removesuffix("parquet")) and place != relative and place not in beside:
+                self.storage.delete(place)
         return Stored(
             path=self.path(table.name, partition),
             rows=data.num_rows,
@@ -153,17 +170,14 @@ class Lake:
         wanted = list(columns) if columns is not None else table.column_names
         schema = pa.schema([table.column(name).field() for name in wanted])
         parts, found = [], []
-        for day in sorted(days):
+        for day in sorted(set(days)):
             relative = self.relative_path(table.name, tenant, day)
             if self.storage.exists(relative):
-                part = self._read_one(self.storage.location(relative), schema)
-                parts.append(
-                    part.append_column("day", pa.array(np.full(part.num_rows, _days(day), np.int32), pa.date32()))
-                )
+                part = _read_columns(self.storage.location(relative), schema)
+                parts.append(part.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), part.num_rows)))
                 found.append(day)
-        empty = schema.append(pa.field("day", pa.date32())).empty_table()
         if not parts:
-            return empty, []
+            return schema.append(pa.field("day", pa.date32())).empty_table(), []
         return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), found
 
     def read_day(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table:
@@ -175,32 +189,8 @@ class Lake:
         """
         data, found = self.read(table, partition.tenant, [partition.day], columns)
         if not found:
-            raise MissingPartition(
-                f"table {table.name} holds nothing for {partition.tenant} on {partition.day}. "
-                f"Materialize {table.name} for that day first."
-            )
+            self._check_stored(table.name, partition)
         return data.drop_columns(["day"])
-
-    def _read_one(self, path: Path, schema: pa.Schema) -> pa.Table:
-        try:
-            file = pq.ParquetFile(path)
-            stored = file.schema_arrow
-            present = [name for name in schema.names if name in stored.names]
-            data = file.read(columns=present)
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptPartition(path, str(error).splitlines()[0]) from error
-        arrays = []
-        for declared in schema:
-            if declared.name in present:
-                if data.schema.field(declared.name).type != declared.type:
-                    found = data.schema.field(declared.name).type
-                    raise CorruptPartition(path, f"column {declared.name} is {found}, declared {declared.type}")
-                arrays.append(data.column(declared.name))
-            elif declared.nullable:
-                arrays.append(pa.nulls(data.num_rows, declared.type))
-            else:
-                raise CorruptPartition(path, f"column {declared.name} is missing")
-        return pa.Table.from_arrays(arrays, schema=schema)
 
     def stored(self, table: str, partition: Partition) -> Stored:
         """Return what is stored as `partition`, read from the file itself.
@@ -208,16 +198,27 @@ class Lake:
         Raises:
             MissingPartition, CorruptPartition: as `read_day`.
         """
+        self._check_stored(table, partition)
         relative = self.relative_path(table, partition.tenant, partition.day)
-        if not self.storage.exists(relative):
-            raise MissingPartition(f"table {table} holds nothing for {partition.tenant} on {partition.day}.")
         content = self.storage.read(relative)
-        rows, facts = read_footer(self.storage.location(relative))
+        rows, facts = read_footer(self.storage.location(relative), content)
         return Stored(self.storage.location(relative), rows, len(content), hashlib.sha256(content).hexdigest(), facts)
 
     def footer(self, table: str, partition: Partition) -> tuple[int, Facts]:
-        """Return a stored partition's number of rows and facts, without reading its data."""
+        """Return a stored partition's number of rows and facts, without reading its data.
+
+        Raises:
+            MissingPartition, CorruptPartition: as `read_day`.
+        """
+        self._check_stored(table, partition)
         return read_footer(self.path(table, partition))
+
+    def _check_stored(self, table: str, partition: Partition) -> None:
+        if not self.has(table, partition.tenant, partition.day):
+            raise MissingPartition(
+                f"table {table} holds nothing for {partition.tenant} on {partition.day}. "
+                f"Materialize {table} for that day first."
+            )
 
     def has(self, table: str, tenant: str, day: date) -> bool:
         """Return whether that partition is stored."""
@@ -225,17 +226,17 @@ class Lake:
 
     def tenants(self) -> list[str]:
         """Return the tenants that have a folder, sorted."""
-        return [name.removeprefix("tenant=") for name in self.storage.names("") if name.startswith("tenant=")]
+        names = (name.removeprefix("tenant=") for name in self.storage.names("") if name.startswith("tenant="))
+        return [name for name in names if TENANT_PATTERN.fullmatch(name)]
 
     def tables(self, tenant: str) -> list[str]:
         """Return the names of the tables that `tenant` has a folder for, sorted."""
-        return self.storage.names(f"tenant={check_tenant(tenant)}")
+        return [name for name in self.storage.names(f"tenant={check_tenant(tenant)}") if TABLE_PATTERN.fullmatch(name)]
 
     def days(self, table: str, tenant: str) -> list[date]:
-        """Return the days stored for a tenant's table, oldest first."""
+        """Return the days stored for a tenant's table, oldest first; files of other names are not the lake's."""
         names = self.storage.names(f"tenant={check_tenant(tenant)}/{table}")
-        matches = (re.fullmatch(r"day=(\d{4}-\d{2}-\d{2})\.parquet", name) for name in names)
-        return [date.fromisoformat(match.group(1)) for match in matches if match]
+        return [day for name in names if (day := _day_of(name)) is not None]
 
 
 def encode(table: Table, data: pa.Table, facts: Facts) -> pa.Buffer:
@@ -250,20 +251,54 @@ def encode(table: Table, data: pa.Table, facts: Facts) -> pa.Buffer:
         compression_level=3,
         row_group_size=ROW_GROUP_ROWS,
         write_statistics=True,
+        write_page_checksum=True,
         version="2.6",
     )
     return sink.getvalue()
 
 
-def read_footer(path: Path) -> tuple[int, Facts]:
-    """Return the rows and facts in a Parquet footer; `CorruptPartition` names a damaged file."""
+def read_footer(path: Path, content: bytes | None = None) -> tuple[int, Facts]:
+    """Return the rows and facts in the Parquet footer of `path`, or of its `content` if that was read.
+
+    Raises:
+        CorruptPartition: the file is damaged.
+    """
     try:
-        metadata: Any = pq.read_metadata(path)
-        facts = (metadata.metadata or {}).get(FACTS_KEY, b"{}")
-        return metadata.num_rows, Facts.from_json(facts)
-    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        raise CorruptPartition(path, str(error).splitlines()[0]) from error
+        metadata: Any = pq.read_metadata(path if content is None else pa.BufferReader(content))
+        return metadata.num_rows, Facts.from_json((metadata.metadata or {}).get(FACTS_KEY, b"{}"))
+    except DAMAGE as error:
+        raise _corrupt(path, error) from error
 
 
-def _days(day: date) -> int:
-    return day.toordinal() - date(1970, 1, 1).toordinal()
+def _read_columns(path: Path, schema: pa.Schema) -> pa.Table:
+    """Return the columns of `schema` from the file `path`; a nullable one that it lacks is null."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            stored = file.schema_arrow
+            data = file.read(columns=[name for name in schema.names if name in stored.names])
+    except DAMAGE as error:
+        raise _corrupt(path, error) from error
+    arrays = []
+    for declared in schema:
+        if declared.name in data.column_names:
+            found = data.schema.field(declared.name).type
+            if found != declared.type:
+                raise CorruptPartition(path, f"column {declared.name} is {found}, declared {declared.type}")
+            arrays.append(data.column(declared.name))
+        elif declared.nullable:
+            arrays.append(pa.nulls(data.num_rows, declared.type))
+        else:
+            raise CorruptPartition(path, f"column {declared.name} is missing")
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _corrupt(path: Path, error: Exception) -> CorruptPartition:
+    return CorruptPartition(path, next(iter(str(error).splitlines()), "") or type(error).__name__)
+
+
+def _day_of(name: str) -> date | None:
+    match = re.fullmatch(r"day=(\d{4}-\d{2}-\d{2})\.parquet", name, re.ASCII)
+    try:
+        return date.fromisoformat(match.group(1)) if match else None
+    except ValueError:
+        return None  # the shape of a day that no calendar has

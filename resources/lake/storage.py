@@ -7,8 +7,8 @@ is a single put of finished bytes.
 import contextlib
 import os
 import tempfile
-from typing import Any
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from resources.errors import PermanentFailure, TransientFailure
 
@@ -20,18 +20,27 @@ class LocalStorage:
 
     A put writes to a hidden temporary name in the same folder, syncs it and renames it over the
     old object: a reader sees the old bytes or the new ones, and a process killed at any point
-    leaves the old object and at most one hidden file, which the next put in that folder removes.
+    leaves the old object and at most one hidden file, which the next put of that object removes.
+    A link below the root is no part of the store: it could lead out of a tenant's folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def location(self, path: str) -> Path:
-        """Return where the object `path` is, refusing one that would leave the root."""
+        """Return where the object `path` is, refusing one that would leave the root, by itself or by a link."""
         relative = PurePosixPath(path)
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise PermanentFailure(f"{path!r} is not a path inside {self.root}.")
-        return self.root / relative
+        place = self.root
+        for part in relative.parts:
+            place = place / part
+            if place.is_symlink():
+                raise PermanentFailure(
+                    f"{place} is a link, which could lead out of its tenant's folder. "
+                    "Put what it points to in its place; a lake on another disk is a home or a mount there."
+                )
+        return place
 
     def put(self, path: str, content: Any) -> None:
         """Store `content` under `path`, replacing what was there in one step.
@@ -42,7 +51,7 @@ class LocalStorage:
         target = self.location(path)
         temporary: str | None = None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             self._remove_leftovers(target)
             descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{target.name}-", dir=target.parent)
             with os.fdopen(descriptor, "wb") as file:
@@ -54,10 +63,10 @@ class LocalStorage:
             _sync_folder(target.parent)
         except OSError as error:
             if temporary is not None:
-                with contextlib.suppress(FileNotFoundError):  # it may have been renamed already
+                with contextlib.suppress(OSError):  # it may have been renamed already; else the next put removes it
                     os.unlink(temporary)
             raise TransientFailure(
-                f"cannot write {target}: {error.strerror}. What was stored there before is unchanged; "
+                f"cannot write {target}: {error.strerror or error}. What was stored there before is unchanged; "
                 "free some space or mend the permissions and run it again."
             ) from error
 
@@ -71,11 +80,12 @@ class LocalStorage:
         return self.location(path).stat().st_size
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in `folder`, sorted; hidden ones are not part of the store."""
+        """Return the names in `folder`, sorted; hidden ones and links are not part of the store."""
         place = self.location(folder) if folder else self.root
         if not place.is_dir():
             return []
-        return sorted(entry.name for entry in os.scandir(place) if not entry.name.startswith("."))
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_symlink())
 
     def delete(self, path: str) -> None:
         self.location(path).unlink(missing_ok=True)
@@ -85,6 +95,15 @@ class LocalStorage:
         """Remove what a killed writer of the same object left: writers of one object never overlap."""
         for leftover in target.parent.glob(f"{TEMPORARY_PREFIX}{target.name}-*"):
             leftover.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and what it lies in, and sync their names, so that a stored object survives a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -178,7 +178,7 @@ class Table:
             table = table.take(pa.array(permutation))
             keys = {name: key[permutation] for name, key in keys.items()}
             same = _neighbours([keys[name] for name in self.order])[1]
-        if len(self.order) > len(self.primary_key) or self.sort_order:
+        if set(self.order) != set(self.primary_key):
             # Rows of one key need not be neighbours in the stored order.
             self._check_unique([keys[name] for name in self.primary_key], table)
         elif same.any():
@@ -217,9 +217,10 @@ def _canonical_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """Encode so that the dictionary holds just the values in use, sorted, once: same rows, same bytes."""
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
+    if column.type != ENTITY:
+        column = column.cast(ENTITY)
     whole = column.unify_dictionaries().combine_chunks()
-    text = whole.dictionary.cast(pa.string())
-    codes = whole.indices.cast(pa.int32())
+    text, codes = whole.dictionary, whole.indices
     used = np.zeros(len(text), dtype=bool)
     used[np.asarray(codes.drop_null())] = True
     values = pc.unique(text.filter(pa.array(used))).drop_null()

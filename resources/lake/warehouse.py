@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from resources.errors import InvalidInput
 from resources.lake.guard import check_select, first_lines
-from resources.lake.lake import CorruptPartition, Lake, read_footer
+from resources.lake.lake import CorruptPartition, Lake
 from resources.lake.table import Column, Table
 
 BATCH_ROWS = 2048
@@ -41,7 +41,9 @@ SQL_TYPES = {
     pa.date32(): "DATE",
 }
 
-_CALLERS_ERRORS = ("Parser", "Binder", "Catalog", "Conversion", "Out of Range", "Mismatch Type", "Not implemented")
+CALLERS_ERRORS = ("Parser", "Binder", "Catalog", "Conversion", "Out of Range", "Mismatch Type", "Invalid Input")
+"""How DuckDB's message begins where the query itself is at fault; a damaged file that it does not
+name gives a message of another kind."""
 
 
 class QueryOverLimit(InvalidInput):
@@ -117,10 +119,10 @@ class TenantSession:
                 batches.append(batch)
         # Arrow passes on what DuckDB says while rows are fetched as OSError.
         except (duckdb.Error, OSError, pa.ArrowException, MemoryError) as error:
-            raise self._explain(error) from error
+            raise self._explain(error, sql) from error
         return pa.Table.from_batches(batches, reader.schema).combine_chunks()
 
-    def _explain(self, error: BaseException) -> Exception:
+    def _explain(self, error: BaseException, sql: str) -> InvalidInput | CorruptPartition:
         said = str(error)
         if "maximum execution time" in said:
             return QueryOverLimit(
@@ -129,7 +131,7 @@ class TenantSession:
             )
         if isinstance(error, MemoryError) or "Out of Memory" in said or "bad_alloc" in said:
             return QueryOverLimit(self._too_large())
-        damaged = self._damaged_file(said)
+        damaged = self._damaged_file(said, sql)
         if damaged is not None:
             return damaged
         return InvalidInput(f"the query failed: {self._without_folder(first_lines(said))}")
@@ -140,28 +142,32 @@ class TenantSession:
             "Ask for fewer columns or days, or allow more memory (query_memory_mb)."
         )
 
-    def _damaged_file(self, said: str) -> CorruptPartition | None:
+    def _damaged_file(self, said: str, sql: str) -> CorruptPartition | None:
         """Return the error that names the damaged file behind DuckDB's message, None if there is none."""
         named = re.search(re.escape(str(self._folder)) + r"/(\w+/day=[\d-]+\.parquet)", said)
         if named:
-            return self._corrupt(self._folder / named.group(1), self._without_folder(said.splitlines()[0]))
-        if said.startswith(tuple(f"{kind} Error" for kind in (*_CALLERS_ERRORS, "Invalid Input"))):
+            return self._corrupt(self._folder / named.group(1), said)
+        if said.startswith(tuple(f"{kind} Error" for kind in CALLERS_ERRORS)):
             return None
-        for path in (path for paths in self._files.values() for path in paths):
-            try:
-                read_footer(path)
-            except CorruptPartition:
-                return self._corrupt(path, said.splitlines()[0] if said else "it cannot be read")
+        for table in (table for table in self._files if table in sql.lower()):
+            for path in self._files[table]:
+                every_value = f"SELECT count(hash(t)) FROM {_name(table)} t WHERE day = DATE '{_day_text(path)}'"
+                try:
+                    self._connection.execute(every_value).fetchall()
+                except duckdb.Error as error:
+                    return self._corrupt(path, str(error))
         return None
 
-    def _corrupt(self, path: Path, reason: str) -> CorruptPartition:
-        day = path.name.removeprefix("day=").removesuffix(".parquet")
+    def _corrupt(self, path: Path, said: str) -> CorruptPartition:
         shown = Path(self._root.name) / path.relative_to(self._root)
-        return CorruptPartition(shown, reason, f"Leave it out with WHERE day <> DATE '{day}', or")
+        reason = self._without_folder(first_lines(said).splitlines()[0])
+        return CorruptPartition(shown, reason, f"Leave it out with WHERE day <> DATE '{_day_text(path)}', or")
 
     def _without_folder(self, text: str) -> str:
         """Return `text` without the place of the lake on the host, which is not the tenant's to know."""
-        return text.replace(f"{self._folder}/", "").replace(f"{self._root}/", "").replace(f"{self._root.parent}/", "")
+        for folder in (self._folder, self._root, self._root.parent):
+            text = text.replace(f"{folder}/", "").replace(_no_glob(f"{folder}/"), "")
+        return text
 
     def _add_view(self, table: Table, tenant: str, paths: Sequence[Path]) -> None:
         """Create the view of `table` over the files `paths`."""
@@ -183,7 +189,8 @@ class TenantSession:
             day, source = "CAST(NULL AS DATE)", "range(0)"
         view = _name(table.name)
         statements = [
-            f"CREATE VIEW {view} AS SELECT {columns}, CAST({_text(tenant)} AS VARCHAR) AS tenant, {day} AS day FROM {source}",
+            f"CREATE VIEW {view} AS "
+            f"SELECT {columns}, CAST({_text(tenant)} AS VARCHAR) AS tenant, {day} AS day FROM {source}",
             f"COMMENT ON VIEW {view} IS {_text(table.description)}",
         ]
         for column in table.columns:
@@ -194,7 +201,9 @@ class TenantSession:
     def _wall_in(self) -> None:
         """Allow this tenant's folder only, for good: nothing after this can change a setting."""
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute(f"SET allowed_directories = [{_text(f'{self._folder}/')}]")
+        # DuckDB looks here for the pattern of a file name as well as for the file it finds by it.
+        allowed = {f"{self._folder}/", _no_glob(f"{self._folder}/")}
+        self._connection.execute(f"SET allowed_directories = [{', '.join(map(_text, sorted(allowed)))}]")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -232,6 +241,10 @@ def sql_type(column: Column) -> str:
     if pa.types.is_timestamp(kind):
         return "TIMESTAMP WITH TIME ZONE" if kind.tz else "TIMESTAMP"
     return SQL_TYPES[kind]
+
+
+def _day_text(path: Path) -> str:
+    return path.name.removeprefix("day=").removesuffix(".parquet")
 
 
 def _text(value: str) -> str:

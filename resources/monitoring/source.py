@@ -33,7 +33,10 @@ class SeriesBatch:
 class MetricSource(Protocol):
     """A source of samples. A tenant's series carry the label `tenant_id`; the platform's carry `node_id`."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """What sort of source it is, such as `files` or `simulated`."""
+        ...
 
     def tenants(self) -> list[str]:
         """Return the tenants the source has samples of, the platform among them where it has nodes."""

@@ -103,7 +103,7 @@ def test_one_partitions_failure_leaves_the_others_done_and_says_which(small_home
     assert not run.success
     failure = run.failure_data_for_node("vm_resources_hourly").user_failure_data
     assert "1 partition(s) failed" in failure.description
-    assert f"Materialize vm_resources for that day first" in failure.description
+    assert "Materialize vm_resources for that day first" in failure.description
     done = {path.name for path in (small_home.lake_root / "tenant=acme/vm_resources_hourly").iterdir()}
     assert done == {f"day={DAYS[0]}.parquet", f"day={DAYS[2]}.parquet"}
 
@@ -187,6 +187,6 @@ def test_each_built_in_pipeline_runs_alone(small_home, pipeline):
         small_home, instance_with("acme"), assets_of(small_home, *ids), partition_key=Partition("acme", DAYS[0]).key
     )
     assert run.success
-    assert {entry.table.name for entry in found.instances} == set(
+    assert {entry.table.name for entry in found.instances} == {
         path.name for path in (small_home.lake_root / "tenant=acme").iterdir()
-    )
+    }

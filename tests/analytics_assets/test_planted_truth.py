@@ -18,7 +18,9 @@ FIRST, LAST = date(2026, 2, 1), date(2026, 2, 28)
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """The truth, and the rows of `metric_trends` and `capacity`, of 3 tenants x 20 VMs after 28 days."""
-    settings = make_home(tmp_path_factory.mktemp("fleet") / "home", simulated_tenants=3, simulated_vms=20, simulated_days=28)
+    settings = make_home(
+        tmp_path_factory.mktemp("fleet") / "home", simulated_tenants=3, simulated_vms=20, simulated_days=28
+    )
     home, lake = AnalyticsHome(home=str(settings.home)), Lake(settings.lake_root)
     found = {"metric_trends": [], "capacity": []}
     for instance in find_pipeline(settings, "daily-analytics").instances:

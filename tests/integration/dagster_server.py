@@ -65,7 +65,16 @@ def running_server(home: Path) -> Iterator[DagsterServer]:
     log = home.parent / "dev.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from portal.cli import main; main()", "dev", "--home", str(home), "--port", str(port)],
+            [
+                sys.executable,
+                "-c",
+                "from portal.cli import main; main()",
+                "dev",
+                "--home",
+                str(home),
+                "--port",
+                str(port),
+            ],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -18,7 +18,8 @@ mutation ($params: LaunchBackfillParams!) {
 STATUS = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
 MATERIALIZED = """
 query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
-  assetMaterializations(limit: 10) { partition metadataEntries { label __typename ... on MarkdownMetadataEntry { mdStr } } } } } }
+  assetMaterializations(limit: 10) { partition metadataEntries { label __typename
+    ... on MarkdownMetadataEntry { mdStr } } } } } }
 """
 
 
@@ -37,7 +38,9 @@ def test_the_ui_has_the_whole_graph(server: tuple[DagsterServer, object]):
     assert {node["groupName"] for node in nodes} == {"processors", "analyzers", "visualizers", "reporters"}
     assert all(node["description"] and node["owners"] for node in nodes)
     assert all("parquet" in node["kinds"] for node in nodes)
-    assert all({"TableSchemaMetadataEntry"} <= {entry["__typename"] for entry in node["metadataEntries"]} for node in nodes)
+    assert all(
+        {"TableSchemaMetadataEntry"} <= {entry["__typename"] for entry in node["metadataEntries"]} for node in nodes
+    )
 
 
 @pytest.mark.integration
@@ -67,6 +70,11 @@ def test_a_backfill_from_the_ui_fills_partitions_of_two_tenants(server):
             assert [day.day for day in lake.days(name, tenant)] == [10, 11]
     asset = running.ask(MATERIALIZED, key={"path": ["heatmap_charts"]})["assetOrError"]
     assert {event["partition"] for event in asset["assetMaterializations"]} == set(keys)
-    charts = [entry for event in asset["assetMaterializations"] for entry in event["metadataEntries"] if entry["label"] == "chart"]
+    charts = [
+        entry
+        for event in asset["assetMaterializations"]
+        for entry in event["metadataEntries"]
+        if entry["label"] == "chart"
+    ]
     assert len(charts) == 4
     assert all(entry["mdStr"].startswith("![chart](data:image/svg+xml;base64,") for entry in charts)

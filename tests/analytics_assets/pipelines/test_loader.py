@@ -19,7 +19,9 @@ class WindowParameters(Parameters):
 
 def component(name, stage, inputs=(), parameters=NoParameters):
     table = Table(name, "a row", (Column("id", pa.string(), "id"),), ("id",))
-    return Component(name, stage, name, f"about {name}", parameters, inputs, table, lambda *_: Result(table.empty(), Facts()))
+    return Component(
+        name, stage, name, f"about {name}", parameters, inputs, table, lambda *_: Result(table.empty(), Facts())
+    )
 
 
 COMPONENTS = {
@@ -97,7 +99,12 @@ def test_an_input_left_out_is_the_one_that_fits(tmp_path):
         ("id: system-load", "id: System Load", 7, "is not an instance id"),
         ("pipeline: system-performance", "pipelin: x", 1, "'pipelin' is not known here"),
         ("visualizers:\n  - id: cpu-chart\n    component: chart\n", "", 15, "report needs charts (chart)"),
-        ("  - id: cpu-chart\n    component: chart", "  - id: cpu-chart\n    component: load", 16, "belongs under processors"),
+        (
+            "  - id: cpu-chart\n    component: chart",
+            "  - id: cpu-chart\n    component: load",
+            16,
+            "belongs under processors",
+        ),
         ("description: Loads and", "description: [Loads", 4, "is not YAML"),
     ],
 )

@@ -57,10 +57,18 @@ def sizes(*rows: tuple[str, int, float | None]) -> pa.Table:
 def test_vms_of_a_node_are_summed_weighted_by_their_vcpus():
     """Stops a mean of percentages over VMs of different sizes."""
     load = SYSTEM_LOAD.conform(
-        tenant_load(used(("a", 0, "n1", 50.0), ("b", 0, "n1", 100.0), ("c", 0, "n2", 10.0)), sizes(("a", 0, 4), ("b", 0, 1), ("c", 0, 2)))
+        tenant_load(
+            used(("a", 0, "n1", 50.0), ("b", 0, "n1", 100.0), ("c", 0, "n2", 10.0)),
+            sizes(("a", 0, 4), ("b", 0, 1), ("c", 0, 2)),
+        )
     )
     first = load.to_pylist()[0]
-    assert (first["node_id"], first["vm_count"], first["cpu_cores_mean"], first["cpu_cores_total"]) == ("n1", 2, 3.0, 5.0)
+    assert (first["node_id"], first["vm_count"], first["cpu_cores_mean"], first["cpu_cores_total"]) == (
+        "n1",
+        2,
+        3.0,
+        5.0,
+    )
     assert first["cpu_percent_mean"] == pytest.approx(60.0)
     assert first["memory_bytes_mean"] == 200.0
     assert first["memory_total_bytes"] == 2000.0
