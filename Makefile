@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo dev test lint bench lock clean
+.PHONY: help install demo dev test lint bench lock docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,9 +37,16 @@ bench: install  ## Measure speed, size and memory beside their limits
 	$(BIN)/python -m benchmarks $(BENCH)
 
 lock: $(INSTALLED)  ## Renew requirements.lock: newest versions that pyproject.toml allows, with hashes
-	$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	$(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header \
 		--extra dev --output-file requirements.lock pyproject.toml
+
+docs: install  ## Renew the generated pages docs/tables.md and docs/settings.md
+	( printf '# Data dictionary\n\nMade by `make docs`. Every view also has `tenant` and `day`.\n\n'; \
+		$(BIN)/novacron-analytics tables --markdown ) > docs/tables.md
+	( printf '# Settings\n\nMade by `make docs`. An environment variable beats `analytics.toml` in the home, which beats the default;\n'; \
+		printf 'in the file a setting has its plain name. A wrong or unknown setting stops the start-up.\n\n'; \
+		$(BIN)/novacron-analytics settings --markdown ) > docs/settings.md
 
 clean:  ## Remove what the other targets built
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache *.egg-info

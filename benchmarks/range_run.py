@@ -13,7 +13,8 @@ from time import perf_counter
 from analytics_assets.pipelines.graph import find_pipeline
 from benchmarks.fleet import LAST_DAY, TENANT, compute, graph, make_home
 from benchmarks.report import Outcome
-from portal.running import RunPlan, execute
+from portal.planning import RunPlan
+from portal.running import execute
 
 
 def run(quick: bool) -> list[Outcome]:

@@ -31,7 +31,8 @@ def command(tenants: int, vms: int, days: int, seed: int, until: str | None, hom
     on the same home work on it.
     """
     from analytics_assets.pipelines.graph import find_pipeline
-    from portal.running import execute, plan_run
+    from portal.planning import plan_run
+    from portal.running import execute
     from resources.sources import open_sources
 
     started = time.monotonic()

@@ -1,171 +1,116 @@
 """`novacron-analytics query`: one SELECT over a tenant's tables."""
 
-import csv
-import io
-import json
-import math
 import sys
 import time
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
-import pyarrow as pa
 
 from portal.options import home_option, settings_for
+from portal.result_formats import FORMATS
 from resources.errors import InvalidInput
-from resources.settings import Settings
+from resources.lake.lake import Lake
+from resources.lake.storage import LocalStorage
+from resources.lake.warehouse import QueryLimits, open_session
+from resources.partition import check_tenant
 
-FORMATS = ("table", "csv", "json", "parquet")
+MIB = 2**20
 
 
 @click.command("query")
 @click.argument("sql")
-@click.option("--tenant", required=True, help="Whose tables to ask; nothing of another tenant can be seen.")
-@click.option("--format", "out_format", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
-@click.option("--force", is_flag=True, help="Replace the output file if it is there.")
-@click.option("--max-rows", type=click.IntRange(1), default=None, help="Rows it may return (default: query_max_rows).")
+@click.option("--tenant", required=True, help="Whose tables to ask; platform for the nodes.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="table",
+    show_default=True,
+    help="How to write the rows. csv keeps text as it is, also if it begins with =, +, - or @.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+@click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option("--max-rows", type=click.IntRange(1), help="Fail if there are more rows (default: query_max_rows).")
 @home_option
 def command(
-    sql: str, tenant: str, out_format: str, output: Path | None, force: bool, max_rows: int | None, home: Path | None
+    sql: str, tenant: str, form: str, output: Path | None, force: bool, max_rows: int | None, home: Path | None
 ) -> None:
-    """Run SQL, one SELECT, over the tables of one tenant; `-` reads it from standard input.
+    """Ask one SELECT of a tenant's tables; give - as SQL to read it from standard input.
 
-    Each table is a view with its declared columns, `tenant` and `day`. A statement that is not one
-    SELECT, or that names files, settings or anything else outside the tenant's tables, is refused.
-    """
-    settings = settings_for(home)
-    text = sys.stdin.read() if sql == "-" else sql
-    if output is not None and output.exists() and not force:
-        raise InvalidInput(f"{output} exists. Name another file, or replace it with --force.")
-    if out_format == "parquet" and output is None and sys.stdout.isatty():
-        raise InvalidInput("Parquet is not for a terminal. Give --output FILE, or redirect standard output.")
-    started = time.monotonic()
-    rows = ask(settings, tenant, text, max_rows)
-    content = encode(rows, out_format)
-    if output is not None:
-        _write_file(output, content)
-    else:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    click.echo(f"{rows.num_rows} row(s) in {time.monotonic() - started:.2f} s", err=True)
-
-
-def ask(settings: Settings, tenant: str, sql: str, max_rows: int | None) -> pa.Table:
-    """Return the rows of `sql` over the tables of `tenant`.
-
-    Raises:
-        InvalidInput: there is no such tenant, or the query is refused, fails, or goes over a limit.
-        CorruptPartition: a file that it reads is damaged.
+    SHOW TABLES and DESCRIBE say what there is to ask. Every table has the columns tenant and day.
     """
     from analytics_assets.pipelines.graph import declared_tables
-    from resources.lake.lake import Lake
-    from resources.lake.warehouse import QueryLimits, open_session
-    from resources.partition import check_tenant
 
+    settings = settings_for(home)
     lake = Lake(settings.lake_root)
-    stored = lake.tenants()
-    if check_tenant(tenant) not in stored:
-        have = ", ".join(stored) or "none yet; run a pipeline first"
-        raise InvalidInput(f"there is nothing stored for tenant {tenant!r} in {settings.home}. Tenants: {have}.")
+    _check_known(tenant, lake)
+    _check_output(output, force, form)
     limits = QueryLimits(
         max_rows=max_rows or settings.query_max_rows,
         timeout_seconds=settings.query_timeout_seconds,
         memory_mb=settings.query_memory_mb,
         threads=settings.query_threads,
     )
-    with open_session(lake, tenant, declared_tables(settings), limits) as session:
-        return session.query(sql)
+    text = _standard_input() if sql == "-" else sql
+    began = time.perf_counter()
+    with _memory_ceiling(limits.memory_mb), open_session(lake, tenant, declared_tables(settings), limits) as session:
+        data = session.query(text)
+    content = FORMATS[form](data)
+    if output is None:
+        click.echo(content, nl=False)
+    else:
+        LocalStorage(output.absolute().parent).put(output.name, content)
+    took = time.perf_counter() - began
+    click.echo(f"{data.num_rows} {'row' if data.num_rows == 1 else 'rows'} in {took:.2f} s", err=True)
 
 
-def encode(rows: pa.Table, out_format: str) -> bytes:
-    """Return `rows` as text or Parquet. Text stays as it is in CSV, also where a spreadsheet would compute it."""
-    if out_format == "parquet":
-        import pyarrow.parquet as pq
-
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        return bytes(sink.getvalue())
-    columns = [column.to_pylist() for column in rows.columns]
-    records = list(zip(*columns, strict=True))
-    if out_format == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow(rows.column_names)
-        writer.writerows([["" if value is None else shown(value) for value in record] for record in records])
-        return text.getvalue().encode()
-    if out_format == "json":
-        objects = [dict(zip(rows.column_names, map(plain, record), strict=True)) for record in records]
-        return (json.dumps(objects, indent=2, ensure_ascii=False) + "\n").encode()
-    return _aligned(rows, records).encode()
+def _check_known(tenant: str, lake: Lake) -> None:
+    stored = lake.tenants()
+    if check_tenant(tenant) not in stored:
+        shown = ", ".join(stored[:20]) + (f" and {len(stored) - 20} more" if len(stored) > 20 else "")
+        known = f"Tenants with stored tables: {shown}" if stored else "No tenant has any; run a pipeline first"
+        raise InvalidInput(f"tenant {tenant!r} has no stored tables in {lake.root}. {known}.")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: instants as ISO 8601 in UTC, NaN and infinities as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return shown(value)
+def _check_output(output: Path | None, force: bool, form: str) -> None:
+    if output is None:
+        if form == "parquet" and sys.stdout.isatty():
+            raise InvalidInput("Parquet is not for a terminal. Give --output FILE, or pipe it.")
+    elif not output.absolute().parent.is_dir():
+        raise InvalidInput(f"{output.parent} is not a folder. Make it, or write elsewhere.")
+    elif output.is_symlink() or (output.exists() and not output.is_file()):
+        raise InvalidInput(f"{output} is not a plain file. Give --output another name.")
+    elif output.exists() and not force:
+        raise InvalidInput(f"{output} exists. Give --force to replace it, or another name.")
 
 
-def shown(value: Any) -> str:
-    """Return a value as text: instants as ISO 8601 in UTC with a Z."""
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC) if value.tzinfo else value
-        text = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
-        return text.replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return json.dumps(plain(value), ensure_ascii=False)
-    return str(value)
-
-
-def _aligned(rows: pa.Table, records: list[tuple[Any, ...]]) -> str:
-    """Return columns side by side, numbers to the right, nothing cut; control characters cannot reach a terminal."""
-    numeric = [
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        for kind in rows.schema.types
-    ]
-    cells = [[_cell(value) for value in record] for record in records]
-    widths = [max([len(name), *(len(line[i]) for line in cells)]) for i, name in enumerate(rows.column_names)]
-
-    def line(values: list[str]) -> str:
-        padded = (
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    lines = [line(list(rows.column_names)), "  ".join("-" * width for width in widths), *map(line, cells)]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else shown(value)
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Write a whole file or none: beside it first, then in its place."""
-    temporary = path.with_name(f".{path.name}.part")
+def _standard_input() -> str:
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InvalidInput(f"cannot write {path}: {error.strerror}. Name another file.") from error
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"standard input is not UTF-8 text: {error}. Give the SQL as UTF-8.") from error
+
+
+@contextmanager
+def _memory_ceiling(memory_mb: int) -> Iterator[None]:
+    """Let this process hold at most the query's memory, its result and what it has itself.
+
+    DuckDB counts its tables and buffers, but not the values that a function makes: repeat('x', 4e9)
+    would take all memory that the host has.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    ceiling = 1024 * MIB + 3 * memory_mb * MIB
+    if soft != resource.RLIM_INFINITY:
+        ceiling = min(ceiling, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -35,7 +35,8 @@ def command(
     """
     from analytics_assets.partitions import open_instance, registered_tenants
     from analytics_assets.pipelines.graph import find_pipeline
-    from portal.running import execute, plan_run
+    from portal.planning import plan_run
+    from portal.running import execute
     from resources.sources import open_sources
 
     settings = settings_for(home)
@@ -44,7 +45,11 @@ def command(
         registered = registered_tenants(instance)
     today = datetime.now(UTC).date()
     plan = plan_run(found, tenants, first, last, today, settings, open_sources(settings), registered)
-    runs = [{"tenant": tenant, "first_day": str(begin), "last_day": str(end)} for tenant, begin, end in plan.ranges()]
+    runs = [
+        {"tenant": tenant, "first_day": str(begin), "last_day": str(end)}
+        for tenant in plan.tenants
+        for begin, end in plan.ranges()
+    ]
     summary = (
         f"{found.name}: {len(found.instances)} assets x {len(plan.tenants)} tenant(s) "
         f"({', '.join(plan.tenants)}) x {plan.first} to {plan.last} = {plan.asset_partitions} asset partitions"
@@ -56,7 +61,7 @@ def command(
     started = time.monotonic()
     records = execute(plan, settings, quiet=as_json)
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        click.echo(json.dumps([record.as_json() for record in records], indent=2))
     else:
         seconds = time.monotonic() - started
         click.echo(f"done: {plan.asset_partitions} asset partitions in {seconds:.1f} s, {len(records)} run(s)")

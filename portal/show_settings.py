@@ -1,4 +1,4 @@
-"""`novacron-analytics settings`: every setting with its value in force, range, default and meaning."""
+"""`novacron-analytics settings`: every setting, its value, where that was set, its range and meaning."""
 
 import json
 from pathlib import Path
@@ -7,52 +7,48 @@ from typing import Any
 import click
 
 from portal.options import home_option, json_option, settings_for
-from resources.settings import PREFIX, Settings, describe_range
+from portal.result_formats import aligned
+from portal.tables import markdown_table
+from resources.settings import Settings, describe_range, given_settings
+
+HEADER = ("name", "value", "origin", "range", "default", "description")
 
 
 @click.command("settings")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, as in docs/settings.md.")
 @home_option
 @json_option
-def command(as_markdown: bool, home: Path | None, as_json: bool) -> None:
-    """List the settings: environment variables beat the home's analytics.toml, that beats the defaults."""
-    if as_markdown:
-        click.echo(markdown(), nl=False)
-        return
-    described = [describe(settings_for(home), name) for name in Settings.model_fields]
+@click.option("--markdown", is_flag=True, help="Print Markdown for documentation.")
+def command(home: Path | None, as_json: bool, markdown: bool) -> None:
+    """List the settings in force.
+
+    A setting is set by the environment variable ANALYTICS_ and its name in capitals, or in
+    analytics.toml in the home; the environment beats the file.
+    """
+    listed = in_force(home)
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        click.echo(json.dumps(listed, indent=2))
         return
-    for about in described:
-        changed = "" if about["value"] == about["default"] else f" (default {about['default']})"
-        click.echo(f"{about['name']} = {about['value']}{changed}")
-        click.echo(f"    {about['description']} Allowed: {about['range']}. {about['environment']}")
+    rows = [tuple("" if about[key] is None else str(about[key]) for key in HEADER) for about in listed]
+    click.echo(markdown_table(HEADER, rows) if markdown else aligned(HEADER, rows), nl=False)
 
 
-def describe(settings: Settings, name: str) -> dict[str, Any]:
-    """Return a setting with its value in force as plain values."""
-    field = Settings.model_fields[name]
-    return {
-        "name": name,
-        "value": _plain(getattr(settings, name)),
-        "default": _plain(field.default),
-        "range": describe_range(name),
-        "description": field.description,
-        "environment": f"{PREFIX}{name.upper()}",
-    }
-
-
-def markdown() -> str:
-    """Return the table of all settings."""
-    lines = ["| setting | environment | default | allowed | meaning |", "|---|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{_plain(field.default)}`"
-        lines.append(
-            f"| `{name}` | `{PREFIX}{name.upper()}` | {default} | {describe_range(name).replace('|', ' or ')} "
-            f"| {field.description} |"
-        )
-    return "\n".join(lines) + "\n"
+def in_force(home: Path | None) -> list[dict[str, Any]]:
+    """Return every setting as plain values, in the order they are declared."""
+    given = given_settings(home)
+    values = settings_for(home).model_dump(mode="json")
+    defaults = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    return [
+        {
+            "name": name,
+            "value": values[name],
+            "origin": given[name][1] if name in given else "default",
+            "range": describe_range(name),
+            "default": None if defaults[name] is None else _plain(defaults[name]),
+            "description": field.description,
+        }
+        for name, field in Settings.model_fields.items()
+    ]
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if isinstance(value, int | float | str) else str(value)

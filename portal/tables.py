@@ -1,4 +1,4 @@
-"""`novacron-analytics tables`: the data dictionary."""
+"""`novacron-analytics tables`: the data dictionary, made from the tables' declarations."""
 
 import json
 from pathlib import Path
@@ -7,95 +7,104 @@ from typing import Any
 import click
 
 from portal.options import home_option, json_option, settings_for
+from portal.result_formats import aligned
 from resources.errors import InvalidInput
 from resources.lake.table import Column, Table
 
 
 @click.command("tables")
-@click.argument("names", nargs=-1)
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, as in docs/tables.md.")
+@click.argument("name", required=False)
 @home_option
 @json_option
-def command(names: tuple[str, ...], as_markdown: bool, home: Path | None, as_json: bool) -> None:
-    """Print what each table (or just NAMES) holds: one row, key, columns with type, unit, range and meaning."""
+@click.option("--markdown", is_flag=True, help="Print Markdown for documentation.")
+def command(name: str | None, home: Path | None, as_json: bool, markdown: bool) -> None:
+    """Print what each table holds: what one row is, its key, and its columns with type, unit and range."""
     from analytics_assets.pipelines.graph import declared_tables
 
-    declared = {table.name: table for table in declared_tables(settings_for(home))}
-    unknown = [name for name in names if name not in declared]
-    if unknown:
-        raise InvalidInput(f"there is no table {unknown[0]!r}. There are: {', '.join(sorted(declared))}.")
-    chosen = [declared[name] for name in names or sorted(declared)]
+    tables = declared_tables(settings_for(home))
+    chosen = [table for table in tables if name in (None, table.name)]
+    if not chosen:
+        known = ", ".join(table.name for table in tables)
+        raise InvalidInput(f"there is no table {name!r}. Tables: {known}.")
     if as_json:
-        click.echo(json.dumps([describe(table) for table in chosen], indent=2))
-    elif as_markdown:
-        click.echo("\n".join(markdown(table) for table in chosen), nl=False)
+        click.echo(json.dumps([describe(table) for table in chosen], indent=2, ensure_ascii=False))
     else:
-        for table in chosen:
-            _print(table)
+        click.echo("\n".join(map(_markdown if markdown else _plain, chosen)), nl=False)
 
 
 def describe(table: Table) -> dict[str, Any]:
-    """Return a table's declaration as plain values."""
+    """Return a table's declaration as plain values, with the `tenant` and `day` that its view adds."""
+    columns = [_describe_column(column) for column in table.columns]
+    for name, kind, about in (
+        ("tenant", "VARCHAR", "Whose row it is; from the file's place"),
+        ("day", "DATE", "Its UTC day; from the file's name"),
+    ):
+        columns.append({"name": name, "type": kind, "unit": "", "nullable": False, "allowed": "", "description": about})
     return {
         "table": table.name,
-        "row": table.description,
+        "description": table.description,
         "primary_key": list(table.primary_key),
-        "columns": [
-            {
-                "name": column.name,
-                "type": type_name(column),
-                "unit": column.unit,
-                "nullable": column.nullable,
-                "range": value_range(column),
-                "description": column.description,
-            }
-            for column in table.columns
-        ],
+        "order": list(table.order),
+        "measured": table.measured,
+        "columns": columns,
     }
 
 
-def markdown(table: Table) -> str:
-    """Return a section of the data dictionary."""
-    lines = [
-        f"## {table.name}\n",
-        f"One row is {table.description}. Key: {', '.join(f'`{name}`' for name in table.primary_key)}.\n",
-        "| column | type | unit | null | range | meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    for column in table.columns:
-        null = "yes" if column.nullable else ""
-        lines.append(
-            f"| `{column.name}` | {type_name(column)} | {column.unit} | {null} | {value_range(column)} "
-            f"| {column.description.replace('|', '/')} |"
-        )
-    return "\n".join(lines) + "\n\n"
-
-
-def type_name(column: Column) -> str:
-    """Return the SQL type of a column in its view."""
+def _describe_column(column: Column) -> dict[str, Any]:
     from resources.lake.warehouse import sql_type
 
-    return sql_type(column)
+    return {
+        "name": column.name,
+        "type": sql_type(column),
+        "unit": column.unit,
+        "nullable": column.nullable,
+        "allowed": _allowed(column),
+        "description": column.description,
+    }
 
 
-def value_range(column: Column) -> str:
-    """Return the values that a column may have, empty where any."""
+def _allowed(column: Column) -> str:
     if column.values:
         return ", ".join(column.values)
-    low, high = column.minimum, column.maximum
-    if low is None and high is None:
-        return ""
-    if high is None:
-        return f">= {low:g}"
-    return f"<= {high:g}" if low is None else f"{low:g} to {high:g}"
+    if column.minimum is not None and column.maximum is not None:
+        return f"{column.minimum:g} to {column.maximum:g}"
+    if column.minimum is not None:
+        return f">= {column.minimum:g}"
+    return f"<= {column.maximum:g}" if column.maximum is not None else ""
 
 
-def _print(table: Table) -> None:
-    click.echo(f"{table.name}: one row is {table.description}")
-    click.echo(f"  key: {', '.join(table.primary_key)}")
-    width = max(len(column.name) for column in table.columns)
-    for column in table.columns:
-        kind = type_name(column) + (f" {column.unit}" if column.unit else "") + (", null" if column.nullable else "")
-        limits = f" [{value_range(column)}]" if value_range(column) else ""
-        click.echo(f"  {column.name:<{width}}  {column.description} ({kind}){limits}")
-    click.echo()
+HEADER = ("column", "type", "unit", "null", "allowed", "description")
+
+
+def _rows(about: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            column["name"],
+            column["type"],
+            column["unit"],
+            "yes" if column["nullable"] else "no",
+            column["allowed"],
+            column["description"],
+        )
+        for column in about["columns"]
+    ]
+
+
+def _plain(table: Table) -> str:
+    about = describe(table)
+    head = f"{table.name}: {table.description}\nkey: {', '.join(table.primary_key)}, within a tenant's day\n\n"
+    return head + aligned(HEADER, _rows(about)) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    about = describe(table)
+    key = ", ".join(f"`{name}`" for name in table.primary_key)
+    lines = [f"## {table.name}", "", table.description, "", f"Key within a tenant's day: {key}.", ""]
+    return "\n".join(lines) + "\n" + markdown_table(HEADER, _rows(about))
+
+
+def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table; the first column is code."""
+    lines = [header, tuple("---" for _ in header)]
+    lines += [(f"`{row[0]}`", *(cell.replace("|", "\\|").replace("\n", " ") for cell in row[1:])) for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -2,105 +2,117 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from portal.options import home_option, json_option, settings_for
-from resources.lake.lake import CorruptPartition, Lake
+from portal.result_formats import aligned
+from resources.errors import AnalyticsError
+from resources.lake.lake import Lake
 from resources.partition import PLATFORM, Partition
 from resources.settings import Settings
 
-BASE_TABLES = {PLATFORM: "system_load"}
-BASE_TABLE = "vm_resources"
-"""The table that a tenant's days, rows and coverage are read from; the platform has nodes instead of VMs."""
+WINDOW_DAYS = 28
+"""Days whose footers are read: with all of them, 200 tenants of a year would take 20 s."""
 
 
 @dataclass(frozen=True)
 class TenantSummary:
-    """A tenant's base table: days stored, rows, bytes, and samples seen over expected of all its days."""
+    """What is stored of a tenant's measured base table.
+
+    `first_day`, `last_day` and `days` are of all its stored days. `rows`, `coverage` (samples seen
+    over expected, 0 to 1) and `bytes` are of the last `counted_days` of them, at most 28; `damaged`
+    of those files could not be read.
+    """
 
     tenant: str
-    first_day: date | None = None
-    last_day: date | None = None
-    days: int = 0
-    rows: int = 0
-    coverage: float | None = None
-    bytes: int = 0
-    damaged: tuple[str, ...] = field(default=())
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        first, last = (day.isoformat() if day else None for day in (self.first_day, self.last_day))
-        return {**asdict(self), "first_day": first, "last_day": last, "damaged": list(self.damaged)}
+    first_day: str | None
+    last_day: str | None
+    days: int
+    rows: int
+    coverage: float | None
+    bytes: int
+    counted_days: int
+    damaged: int
 
 
 @click.command("tenants")
 @home_option
 @json_option
 def command(home: Path | None, as_json: bool) -> None:
-    """List the tenants with their first and last stored day, rows and coverage.
+    """List the tenants that have stored tables, or that a source has samples of.
 
-    Counted in vm_resources (system_load for the platform). A tenant that a source knows but that
-    was never materialized has no days. A damaged file is named, and the exit code is then 1.
+    Days are those of the gridded samples: of the VMs, and of the nodes for the platform. Rows,
+    coverage and bytes are of the last 28 stored days of it.
     """
     from resources.sources import known_tenants
 
     settings = settings_for(home)
     lake = Lake(settings.lake_root)
-    summaries = [summarize(lake, tenant) for tenant in sorted({*lake.tenants(), *known_tenants(settings)})]
+    base = base_tables(settings)
+    names = sorted({*lake.tenants(), *known_tenants(settings)})
+    found = [summarize(lake, name, base[name == PLATFORM]) for name in names]
     if as_json:
-        click.echo(json.dumps([summary.as_json() for summary in summaries], indent=2))
+        click.echo(json.dumps([asdict(summary) for summary in found], indent=2))
+    elif found:
+        header = ("tenant", "first day", "last day", "days", "rows", "coverage", "bytes")
+        rows = [_row(summary) for summary in found]
+        click.echo(aligned(header, rows, numbers=("days", "rows", "coverage", "bytes")), nl=False)
     else:
-        _print(summaries, settings)
-    damaged = [problem for summary in summaries for problem in summary.damaged]
-    for problem in damaged:
-        click.echo(f"error: {problem}", err=True)
-    if damaged:
+        click.echo('no tenant yet: import traces, or set source = "simulated"', err=True)
+    if any(summary.damaged for summary in found):
         sys.exit(1)
 
 
-def summarize(lake: Lake, tenant: str) -> TenantSummary:
-    """Return the summary of a tenant from the footers of its base table."""
-    table = BASE_TABLES.get(tenant, BASE_TABLE)
+def base_tables(settings: Settings) -> Mapping[bool, str]:
+    """Return the name of the platform's (True) and of a tenant's (False) table of gridded samples."""
+    from analytics_assets.pipelines.graph import instances, pipelines
+
+    named = {instance.component.name: instance.table.name for instance in reversed(instances(pipelines(settings)))}
+    return {True: named.get("system_load", "system_load"), False: named.get("vm_resources", "vm_resources")}
+
+
+def summarize(lake: Lake, tenant: str, table: str) -> TenantSummary:
+    """Return what is stored of `table` for `tenant`; a damaged file is named on standard error and counted."""
     days = lake.days(table, tenant)
-    rows = seen = expected = size = 0
-    damaged = []
-    for day in days:
+    counted = days[-WINDOW_DAYS:]
+    rows = seen = expected = size = damaged = 0
+    for day in counted:
         partition = Partition(tenant, day)
-        size += lake.path(table, partition).stat().st_size
         try:
-            count, facts = lake.footer(table, partition)
-        except CorruptPartition as error:
-            damaged.append(str(error))
+            stored_rows, facts = lake.footer(table, partition)
+            size += lake.storage.size_bytes(lake.relative_path(table, tenant, day))
+        except AnalyticsError as error:
+            damaged += 1
+            click.echo(f"error: {error}", err=True)
             continue
-        rows += count
+        rows += stored_rows
         seen += facts.samples_seen or 0
         expected += facts.samples_expected or 0
     return TenantSummary(
         tenant=tenant,
-        first_day=days[0] if days else None,
-        last_day=days[-1] if days else None,
+        first_day=days[0].isoformat() if days else None,
+        last_day=days[-1].isoformat() if days else None,
         days=len(days),
         rows=rows,
         coverage=round(min(1.0, seen / expected), 6) if expected else None,
         bytes=size,
-        damaged=tuple(damaged),
+        counted_days=len(counted),
+        damaged=damaged,
     )
 
 
-def _print(summaries: list[TenantSummary], settings: Settings) -> None:
-    if not summaries:
-        click.echo(f"no tenants in {settings.home} yet: import traces, or run the demo")
-        return
-    width = max(6, *(len(summary.tenant) for summary in summaries))
-    click.echo(f"{'tenant':<{width}}  {'first day':<10}  {'last day':<10}  {'days':>5}  {'rows':>12}  coverage")
-    for summary in summaries:
-        first, last = (str(day) if day else "-" for day in (summary.first_day, summary.last_day))
-        coverage = "-" if summary.coverage is None else f"{summary.coverage:.1%}"
-        click.echo(
-            f"{summary.tenant:<{width}}  {first:<10}  {last:<10}  {summary.days:>5}  {summary.rows:>12,}  {coverage:>8}"
-        )
+def _row(summary: TenantSummary) -> tuple[object, ...]:
+    coverage = "" if summary.coverage is None else f"{summary.coverage:.1%}"
+    return (
+        summary.tenant,
+        summary.first_day,
+        summary.last_day,
+        summary.days,
+        summary.rows,
+        coverage,
+        summary.bytes,
+    )

@@ -39,6 +39,9 @@ class Settings(BaseModel):
     max_partitions_per_run: int = Field(
         10, ge=1, le=100, description="Partitions that one run of a backfill computes, a count."
     )
+    run_workers: int = Field(
+        2, ge=1, le=64, description="Processes in which `run` and `demo` compute tenants side by side, a count."
+    )
     query_max_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="Rows a query may return, a count.")
     query_timeout_seconds: int = Field(60, ge=1, le=3600, description="Seconds a query may run.")
     query_memory_mb: int = Field(1024, ge=64, le=1_000_000, description="Memory a query may use, in MB.")
@@ -190,6 +193,8 @@ def describe_range(name: str) -> str:
             return f"{option.get('minimum', '-')} to {option.get('maximum', '-')}"
         if option.get("format") == "date":
             return "a day as YYYY-MM-DD"
+        if option.get("format") == "path":
+            return "a folder"
         if "pattern" in option:
             return f"text that matches {option['pattern']}"
     return str(schema.get("type", "text"))

@@ -16,7 +16,7 @@ ORANGE, SKY, BLACK, GREY = "#e69f00", "#56b4e9", "#000000", "#767676"
 
 LINES = (BLUE, VERMILLION, GREEN, BLACK, PURPLE, ORANGE, SKY, GREY)
 
-DASHES = ("", "", "", "", "5 2", "5 2", "5 2", "2 2")
+DASHES = ("", "8 2", "12 2 3 2", "", "5 2 1 2", "4 3", "16 4", "2 2")
 """Paired with LINES: what looks alike in grey differs in its dashes."""
 
 TEXT, QUIET_TEXT, AXIS, GRID, PAPER = "#222222", "#595959", "#8a8a8a", "#e4e4e4", "#ffffff"

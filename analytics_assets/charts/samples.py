@@ -43,7 +43,7 @@ class Samples:
         return self.table.column(f"{stem}_mean").unit
 
     def chosen(self, stems: tuple[str, ...], default: tuple[str, ...]) -> list[str]:
-        """Return `stems`, or where none are given those of `default` that the table has.
+        """Return `stems`, each once, or where none are given those of `default` that the table has.
 
         Raises:
             InvalidInput: one of `stems` is not a measured metric of the table.
@@ -54,7 +54,7 @@ class Samples:
                 raise InvalidInput(
                     f"metrics: {stem!r} is not measured in table {self.table.name}. It has {', '.join(known)}."
                 )
-        return list(stems) or [stem for stem in default if stem in known]
+        return list(dict.fromkeys(stems)) or [stem for stem in default if stem in known]
 
     def select(self, stem: str, first: date, last: date, bucket_ms: int) -> str:
         """Return the SELECT of (entity, ts, mean, peak, capacity) for the days `first` to `last`.

@@ -55,6 +55,7 @@ def ask_all(workplace: Workplace, parameters: CapacityPlanningReportParameters) 
     if inventory:
         names["inventory"] = figures.identifier(inventory[0].name)
         names["names"] = figures.fill(queries.NAMED, today, names)
+    names["sized"] = figures.fill(queries.SIZED, today, names)
     found = [figures.ask(run, *asked, today, names, section="findings") for asked in queries.FINDINGS]
     found += [figures.ask(run, *asked, today, names) for asked in queries.EVIDENCE]
     if inventory:
@@ -142,13 +143,9 @@ COMPONENT = Component(
     parameters=CapacityPlanningReportParameters,
     inputs=(
         Input("capacity", ("capacity",), "Use against size of each VM or node, with the days left"),
-        Input(
-            "charts", ("time_series_charts", "heatmap_charts"), "Charts to print", many=True, optional=True
-        ),
+        Input("charts", ("time_series_charts", "heatmap_charts"), "Charts to print", many=True, optional=True),
         Input("inventory", ("vm_inventory",), "Names and states of the VMs", optional=True),
-        Input(
-            "samples", ("vm_resources_hourly", "vm_resources"), "Whose samples are counted by day", optional=True
-        ),
+        Input("samples", ("vm_resources_hourly", "vm_resources"), "Whose samples are counted by day", optional=True),
     ),
     table=REPORT.named("capacity_planning_report"),
     compute=compute,

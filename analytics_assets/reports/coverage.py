@@ -8,7 +8,7 @@ from analytics_assets.reports.document import Exhibit, Figure, Section, grid
 from resources.lake.lake import Facts
 
 SAMPLED_DAYS = """
-SELECT day, count(DISTINCT vm_id) AS vms, sum(samples_seen)::BIGINT AS samples_seen,
+SELECT day, count(DISTINCT {entity}) AS entities, sum(samples_seen)::BIGINT AS samples_seen,
     sum(samples_expected)::BIGINT AS samples_expected,
     round(100.0 * sum(samples_seen) / nullif(sum(samples_expected), 0), 1) AS coverage_percent
 FROM {samples}
@@ -18,16 +18,16 @@ ORDER BY day
 """
 
 
-def sampled_days(run: figures.Run, table: str, days: Sequence[date]) -> Figure:
-    """Return the figure of samples seen and expected on each of `days` that has any."""
-    names = {"samples": figures.identifier(table)}
+def sampled_days(run: figures.Run, table: str, days: Sequence[date], entity: str = "vm_id") -> Figure:
+    """Return the figure of samples seen and expected on each of `days` that has any; `entity` is the table's key."""
+    names = {"samples": figures.identifier(table), "entity": entity}
     title = f"Samples by day, {min(days).isoformat()} to {max(days).isoformat()}"
     return figures.ask(
         run, "coverage.days", title, SAMPLED_DAYS, days, names, section="coverage", empty="no day has a sample"
     )
 
 
-def sampled_days_exhibit(figure: Figure, days: Sequence[date]) -> Exhibit:
+def sampled_days_exhibit(figure: Figure, days: Sequence[date], entities: str = "VMs") -> Exhibit:
     """Return the table of days, and which of `days` have no sample at all."""
     present = {row["day"] for row in figure.records()}
     missing = [day for day in days if day not in present]
@@ -41,7 +41,7 @@ def sampled_days_exhibit(figure: Figure, days: Sequence[date]) -> Exhibit:
         grid(
             figure,
             ("Day", lambda row: row["day"].isoformat(), False, 1.4),
-            ("VMs", lambda row: f"{row['vms']:,}", True, 1),
+            (entities, lambda row: f"{row['entities']:,}", True, 1),
             ("Samples seen", lambda row: f"{row['samples_seen']:,}", True, 1),
             ("expected", lambda row: f"{row['samples_expected']:,}", True, 1),
             ("Coverage", lambda row: words.quantity(row["coverage_percent"], "percent"), True, 1),
@@ -72,9 +72,8 @@ def charts_section(charts: Sequence[Figure], shown: int) -> Section | None:
     if len(drawn) > shown:
         names = [f"{words.name(figure.title)} ({words.name(figure.id)})" for figure in drawn[shown:]]
         said.append(f"Not printed here, but stored beside it: {words.listing(names[:6], max(0, len(names) - 6))}.")
-    said += [
-        f"{words.name(figure.title)} has no drawing: {words.clause(figure.reason)}."
-        for figure in charts
-        if figure.svg is None
-    ]
+    missing = [figure for figure in charts if figure.svg is None]
+    said += [f"{words.name(figure.id)} has no drawing: {words.clause(figure.reason)}." for figure in missing[:3]]
+    if len(missing) > 3:
+        said.append(f"{words.count(len(missing) - 3, 'more chart')} without a drawing: see the appendix.")
     return Section("Charts", tuple(Exhibit(figure, figure.alt) for figure in drawn[:shown]), tuple(said))

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from analytics_assets.reports import words
 from resources.lake.table import ENTITY, Column, Table
 
 Severity = Literal["critical", "immediate", "warning", "notice"]
@@ -189,9 +188,3 @@ def grid(figure: Figure, *columns: tuple[str, Any, bool, float]) -> tuple[GridCo
         GridColumn(heading, tuple(write(row) for row in rows), numeric, weight)
         for heading, write, numeric, weight in columns
     )
-
-
-def severity_words(counts: dict[str, int]) -> str:
-    """Return `1 critical, 2 immediate and 1 warning`, `nothing pressing` where all are zero."""
-    found = [f"{counts[severity]:,} {severity}" for severity in SEVERITIES[:3] if counts[severity]]
-    return words.listing(found) or "nothing pressing"

@@ -11,7 +11,9 @@ from analytics_assets.reports.document import Answer, Exhibit, Figure, Finding, 
 TABLE_ROWS = 200
 """Rows of a table that are written; the rest is one query away."""
 
-_ACTIVE = re.compile(r"<script|<foreignobject|<iframe|<a[\s>]|\son\w+\s*=|javascript:|<!entity|<!doctype", re.IGNORECASE)
+_ACTIVE = re.compile(
+    r"<script|<foreignobject|<iframe|<a[\s>]|\son\w+\s*=|javascript:|<!entity|<!doctype", re.IGNORECASE
+)
 
 STYLE = """
 :root{--ink:#1b1f24;--muted:#5b6570;--rule:#d5dae0;--fill:#f3f5f7;--link:#1f4e79}

@@ -6,6 +6,7 @@ and random ids out of the file.
 
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from types import SimpleNamespace
@@ -18,6 +19,9 @@ from analytics_assets.reports.document import Answer, Exhibit, Figure, Finding, 
 AUTHOR = "NovaCron Performance Analytics"
 MARGIN = 51.0
 WIDTH = 595.28 - 2 * MARGIN
+PAGE_HEIGHT = 744.0
+LEAST_SHOWN = 3
+"""Findings of an answer that page one shows even where it then runs over."""
 TABLE_ROWS = 40
 """Rows of a table that are printed; the rest is one query away."""
 SQL_WIDTH = 106
@@ -85,29 +89,52 @@ def write(report: Report) -> bytes:
         creator=AUTHOR,
         keywords=f"{report.tenant} {report.day.isoformat()} {report.name}",
     )
-    frame = Frame(MARGIN, 46, WIDTH, 744, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
+    frame = Frame(MARGIN, 46, WIDTH, PAGE_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
     document.addPageTemplates([PageTemplate(frames=[frame], onPage=furniture)])
     document.build(_story(report), canvasmaker=NumberedCanvas)
     return buffer.getvalue()
 
 
 def _story(report: Report) -> list[Any]:
-    from reportlab.platypus import CondPageBreak, PageBreak
+    from reportlab.platypus import CondPageBreak
+    from reportlab.platypus.flowables import DocIf, PageBreak
 
     anchors = {figure.id: f"figure-{place}" for place, figure in enumerate(report.figures, start=1)}
-    story = [*_top(report)]
-    for answer in report.answers:
-        story += _answer(answer, anchors)
+    story = _answers(report, anchors)
     if any(section.exhibits for section in report.sections):
-        story.append(PageBreak())
+        # Answers that run over page one do not leave the rest of page two empty.
+        story.append(DocIf("doc.page == 1", [PageBreak()]))
     for place, section in enumerate(report.sections):
         story += _section(section, f"section-{place}", anchors)
     story += _section(report.coverage, "coverage", anchors)
-    story.append(CondPageBreak(160))
+    story.append(CondPageBreak(40 + 16 * min(len(report.unknown), 6)))
     story.append(_heading("What is not known", "unknown"))
     story += [_paragraph(sentence, "bullet") for sentence in report.unknown]
     story += _appendix(report, anchors)
     return story
+
+
+def _answers(report: Report, anchors: Mapping[str, str]) -> list[Any]:
+    """Return page one, with fewer findings of the longest answers where that makes it fit on one page."""
+    shown = [min(answer.shown, len(answer.findings)) for answer in report.answers]
+    while True:
+        story = [*_top(report)]
+        for answer, count in zip(report.answers, shown, strict=True):
+            story += _answer(replace(answer, shown=count), anchors)
+        if max(shown, default=0) <= LEAST_SHOWN or _height(story) <= PAGE_HEIGHT:
+            return story
+        shown[shown.index(max(shown))] -= 1
+
+
+def _height(story: list[Any]) -> float:
+    """Return the height of flowables one below the other, as the page's frame adds it up."""
+    height = after = 0.0
+    for place, flowable in enumerate(story):
+        height += flowable.wrap(WIDTH, PAGE_HEIGHT)[1]
+        if place:
+            height += max(after, flowable.getSpaceBefore())
+        after = flowable.getSpaceAfter()
+    return height
 
 
 @cache
@@ -117,9 +144,15 @@ def _styles() -> Any:
     from reportlab.lib.styles import ParagraphStyle
 
     base = ParagraphStyle(
-        "body", fontName=typeface.REGULAR, fontSize=9, leading=12.6, textColor=HexColor(INK), allowWidows=0,
-        allowOrphans=0, spaceAfter=4,
-    )  # fmt: skip
+        "body",
+        fontName=typeface.REGULAR,
+        fontSize=9,
+        leading=12.6,
+        textColor=HexColor(INK),
+        allowWidows=0,
+        allowOrphans=0,
+        spaceAfter=4,
+    )
 
     def style(name: str, **changes: Any) -> Any:
         return ParagraphStyle(name, parent=base, **changes)
@@ -144,9 +177,17 @@ def _styles() -> Any:
         small=style("small", fontSize=7.5, leading=9.8, spaceAfter=2, **muted),
         hash=style("hash", fontName=typeface.MONO, fontSize=6.3, leading=8.4, spaceAfter=4, **muted),
         sql=style(
-            "sql", fontName=typeface.MONO, fontSize=7.3, leading=9.4, backColor=HexColor(FILL), borderPadding=(5, 6, 5, 6),
-            leftIndent=6, rightIndent=6, spaceBefore=4, spaceAfter=13,
-        ),  # fmt: skip
+            "sql",
+            fontName=typeface.MONO,
+            fontSize=7.3,
+            leading=9.4,
+            backColor=HexColor(FILL),
+            borderPadding=(5, 6, 5, 6),
+            leftIndent=6,
+            rightIndent=6,
+            spaceBefore=4,
+            spaceAfter=13,
+        ),
     )
 
 
@@ -198,9 +239,11 @@ def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
 
     shown = answer.findings[: answer.shown]
     ranked = any(finding.severity != "notice" for finding in shown)
-    body = [_ranked(shown, anchors)] if ranked else [
-        _paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown
-    ]  # fmt: skip
+    body = (
+        [_ranked(shown, anchors)]
+        if ranked
+        else [_paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown]
+    )
     if answer.left_out:
         body.append(_paragraph(f"{answer.left_out:,} more: see figure {answer.figure_id}.", "small"))
     return [KeepTogether([_paragraph(answer.question, "question"), *body])]

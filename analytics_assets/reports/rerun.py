@@ -22,12 +22,13 @@ def wrap(text: str, width: int) -> list[str]:
     """
     lines = []
     for line in text.expandtabs(4).splitlines():
-        indent = " " * (len(line) - len(line.lstrip()) + 4)
-        while len(line) > width:
-            cut = _last_break(line, width, len(indent))
-            lines.append(line[:cut].rstrip())
-            line = indent + line[cut:].lstrip()
-        lines.append(line)
+        indent = " " * min(len(line) - len(line.lstrip()) + 4, width // 2)
+        rest = line
+        while len(rest) > width:
+            cut = _last_break(rest, width, len(indent))
+            lines.append(rest[:cut].rstrip())
+            rest = indent + rest[cut:].lstrip()
+        lines.append(rest)
     return lines
 
 

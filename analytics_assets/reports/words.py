@@ -21,11 +21,11 @@ _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 
 
 def number(value: float) -> str:
-    """Return a number with three significant digits and thousands separators: `0.52`, `31.2`, `1,204`."""
+    """Return a number with three significant digits and thousands separators: `0.587`, `31.2`, `1,204`."""
     size = abs(value)
     decimals = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
     if 0 < size < 0.995:
-        decimals = min(6, 1 - math.floor(math.log10(size)))
+        decimals = min(6, 2 - math.floor(math.log10(size)))
     text = f"{value:,.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
@@ -48,9 +48,8 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def _scaled(value: float, step: int, units: Sequence[str]) -> str:
-    # 0.1 GiB reads better than 102 MiB beside other GiB, so a unit is used from a tenth of it on.
     place = 0
-    while place + 1 < len(units) and abs(value) >= step ** (place + 1) / (10 if place >= 2 else 1):
+    while place + 1 < len(units) and abs(value) >= step ** (place + 1):
         place += 1
     shown = number(value / step**place)
     return f"{shown} {units[place]}"
@@ -105,6 +104,11 @@ def name(text: str) -> str:
     return clean or "(no name)"
 
 
+def node(node_id: str) -> str:
+    """Return how a sentence names a node: `node n1`, and `node-r02` where the id says so itself."""
+    return name(node_id) if node_id.lower().startswith("node") else f"node {name(node_id)}"
+
+
 def _hidden(character: str) -> bool:
     return character in _DIRECTION_CONTROLS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
@@ -142,3 +146,8 @@ def clock(instant: datetime | None) -> str:
 def bind(text: str) -> str:
     """Return `text` with a no-break space between each number and its unit, for laid-out text."""
     return _NUMBER_AND_UNIT.sub("\u00a0", text)
+
+
+def whole_days(value: float) -> str:
+    """Return a number of days beside another span, rounded down: `14`, `1,204`."""
+    return f"{math.floor(value):,}"

@@ -25,6 +25,13 @@ from resources.partition import TENANT_PATTERN, Partition, check_tenant
 ROW_GROUP_ROWS = 250_000
 """Between 150,000 and 500,000 rows the file is smallest and one entity is still quick to read."""
 
+LOOK_BLOCKS, LOOK_ROWS = 16, 1024
+"""How many runs of rows, of what length, are looked at to choose a column's encoding."""
+
+DISTINCT_SHARE = 0.5
+"""Above this share of distinct values a dictionary holds nearly the data again: random float32
+values take 5.7 bytes with it and 3.3 split by byte, rounded ones 1.3 with it and 2.1 split."""
+
 FACTS_KEY = b"novacron.facts"
 
 TABLE_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
@@ -243,6 +250,7 @@ def encode(table: Table, data: pa.Table, facts: Facts) -> pa.Buffer:
     """Return the Parquet bytes of `data` as `table`: checked, sorted, with nothing of the clock in them."""
     conformed = table.conform(data)
     metadata = {**(conformed.schema.metadata or {}), FACTS_KEY: facts.to_json().encode()}
+    split = [name for name in conformed.column_names if _hardly_repeats(conformed.column(name))]
     sink = pa.BufferOutputStream()
     pq.write_table(
         conformed.replace_schema_metadata(metadata),
@@ -250,11 +258,28 @@ def encode(table: Table, data: pa.Table, facts: Facts) -> pa.Buffer:
         compression="zstd",
         compression_level=3,
         row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=[name for name in conformed.column_names if name not in split],
+        column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
         write_statistics=True,
         write_page_checksum=True,
         version="2.6",
     )
     return sink.getvalue()
+
+
+def _hardly_repeats(column: pa.ChunkedArray) -> bool:
+    """Return whether a column of floats has so many distinct values that a dictionary of them is no gain.
+
+    Whole runs of rows are looked at, from all over the column: neighbours often share a value.
+    """
+    if not pa.types.is_floating(column.type):
+        return False
+    step = max(LOOK_ROWS, len(column) // LOOK_BLOCKS)
+    looked = pa.chunked_array(
+        [chunk for start in range(0, len(column), step) for chunk in column.slice(start, LOOK_ROWS).chunks],
+        column.type,
+    ).drop_null()
+    return len(looked.unique()) > DISTINCT_SHARE * len(looked)
 
 
 def read_footer(path: Path, content: bytes | None = None) -> tuple[int, Facts]:

@@ -1,4 +1,7 @@
-"""The SQL of the capacity planning report's figures: `{role}` stands for a table, `{days}` for the day."""
+"""The SQL of the capacity planning report's figures: `{role}` stands for a table, `{days}` for the day.
+
+`{names}` is a subquery over the VMs' names, `{sized}` one over the VMs with what they could give back.
+"""
 
 NOTHING_NAMED = "(SELECT NULL::VARCHAR AS vm_id, NULL::VARCHAR AS vm_name WHERE false)"
 
@@ -40,7 +43,7 @@ WHERE {days}
 ORDER BY days_conservative NULLS LAST, days_expected NULLS LAST, c.entity_kind, c.entity_id, c.resource
 """
 
-SIZED = """
+SIZED = """(
 SELECT
     entity_id, size_class, min(size_reason) AS size_reason,
     max(coalesce(physical, allocated)) FILTER (resource = 'cpu') AS vcpus,
@@ -62,25 +65,25 @@ SELECT
 FROM {capacity}
 WHERE {days} AND entity_kind = 'vm' AND size_class IS NOT NULL
 GROUP BY entity_id, size_class
-"""
+)"""
 
-SIZES = f"""
+SIZES = """
 SELECT s.*, n.vm_name
-FROM ({SIZED.strip()}) AS s
-LEFT JOIN {{names}} AS n ON n.vm_id = s.entity_id
+FROM {sized} AS s
+LEFT JOIN {names} AS n ON n.vm_id = s.entity_id
 WHERE s.size_class IN ('undersized', 'oversized', 'idle', 'powered_off')
 ORDER BY list_position(['undersized', 'oversized', 'idle', 'powered_off'], s.size_class::VARCHAR),
     s.reclaimable_vcpus DESC NULLS LAST, s.reclaimable_memory_bytes DESC NULLS LAST, s.entity_id
 """
 
-CLASSES = f"""
+CLASSES = """
 SELECT
     size_class, count(*) AS vms,
     round(sum(reclaimable_vcpus), 2) AS reclaimable_vcpus,
     round(sum(reclaimable_memory_bytes)) AS reclaimable_memory_bytes,
     round(sum(reclaimable_disk_bytes)) AS reclaimable_disk_bytes,
     min(size_reason) AS example_reason
-FROM ({SIZED.strip()})
+FROM {sized}
 GROUP BY size_class
 ORDER BY size_class
 """

@@ -6,10 +6,11 @@ from datetime import date
 from typing import Any
 
 from analytics_assets.reports import words
-from analytics_assets.reports.document import Figure, Finding, Headline
+from analytics_assets.reports.document import Figure, Finding, Headline, Severity
+from analytics_assets.reports.words import count, quantity
 
 RESOURCES = {"cpu": "CPU", "memory": "Memory", "disk": "Disk"}
-PRESSING = ("critical", "immediate", "warning")
+PRESSING: tuple[Severity, ...] = ("critical", "immediate", "warning")
 
 
 def headline(found: dict[str, Figure], summary: dict[str, Any], runs_out: Sequence[Finding]) -> tuple[Headline, ...]:
@@ -24,8 +25,8 @@ def headline(found: dict[str, Figure], summary: dict[str, Any], runs_out: Sequen
     window = summary["window_days"]
     measured = Headline(
         "Coverage",
-        words.quantity(summary["coverage_percent"], "percent"),
-        f"of the samples of {words.count(window, 'day')}" if window else "",
+        quantity(summary["coverage_percent"], "percent"),
+        f"of the samples of {count(window, 'day')}" if window else "",
     )
     counts = [
         Headline(words.capital(level), f"{sum(finding.severity == level for finding in runs_out):,}", "run out", level)
@@ -41,7 +42,7 @@ def entity(row: dict[str, Any], size: bool = True) -> str:
         shown = f"{row['entity_kind']} {shown}"
     about = [words.name(row["vm_name"])] if row.get("vm_name") and row["vm_name"] != row["entity_id"] else []
     if size and row.get("physical") is not None:
-        about.append(words.quantity(row["physical"], row["unit"]))
+        about.append(quantity(row["physical"], row["unit"]))
     return f"{shown} ({', '.join(about)})" if about else shown
 
 
@@ -67,15 +68,15 @@ def running_out(figure: Figure, summary: dict[str, Any], day: date) -> list[Find
         text = f"The capacity table has no row on {day.isoformat()}: there was nothing to look at."
         return [Finding(text, "capacity.summary")]
     if not summary["judged"]:
-        asked = words.count(summary["resources"], "resource")
+        asked = count(summary["resources"], "resource")
         text = f"No answer: not one of the {asked} looked at has enough data (reasons under What is not known)."
         return [Finding(text, "capacity.summary")]
-    judged = f"{words.count(summary['judged'], 'resource')} that could be judged"
+    judged = f"{count(summary['judged'], 'resource')} that could be judged"
     text = f"Nothing presses: of the {judged}, none is at the level warning or above."
     if rows:
         text += f" The first to run out would be this: {exhaustion(rows[0])}"
     else:
-        text += f" None reaches its usable size within {words.count(summary['horizon_days'], 'day')}."
+        text += f" None reaches its usable size within {count(summary['horizon_days'], 'day')}."
     return [Finding(text, figure.id if rows else "capacity.summary")]
 
 
@@ -83,30 +84,30 @@ def exhaustion(row: dict[str, Any]) -> str:
     """Return the sentence of one resource that runs out: when, used of usable, and how it grows."""
     resource, unit = row["resource"], row["unit"]
     left, expected = row["days_conservative"], row["days_expected"]
-    beside = f"expected: not within {words.count(row['horizon_days'], 'day')}"
+    beside = f"expected: not within {count(row['horizon_days'], 'day')}"
     if expected is not None:
-        beside = "expected now" if expected <= 0 else f"expected {words.days(expected).removesuffix('s').removesuffix(' day')}"
+        beside = f"expected {words.whole_days(expected)}"
     if left is None:
         event = f"is at level {row['level']}"
     elif left <= 0:
         event = "is over what is usable now"
     else:
         event = f"{'is at its limit' if resource == 'cpu' else 'is full'} in {words.days(left)} ({beside})"
-    used = f"{words.quantity(row['demand_p95'], unit)} used of {words.quantity(row['usable'], unit)} usable"
+    used = f"{quantity(row['demand_p95'], unit)} used of {quantity(row['usable'], unit)} usable"
     text = f"{RESOURCES[resource]} of {entity(row)} {event}: {used}, {growth(row)}."
     advised, size = row["recommended_total"], row["physical"]
     if advised is not None and size is not None and advised > size:
-        text += f" Recommended: {words.quantity(advised, unit)}."
+        text += f" Recommended: {quantity(advised, unit)}."
     return text
 
 
 def growth(row: dict[str, Any]) -> str:
     """Return how the demand moves: `growing 0.52 GiB a day over 28 days`."""
-    slope, window = row["slope_per_day"], words.count(row["window_days"], "day")
+    slope, window = row["slope_per_day"], count(row["window_days"], "day")
     if slope is None or row["direction"] not in ("rising", "falling"):
         return f"no significant growth over {window}"
     verb = "growing" if row["direction"] == "rising" else "shrinking"
-    return f"{verb} {words.quantity(abs(slope), row['unit'])} a day over {window}"
+    return f"{verb} {quantity(abs(slope), row['unit'])} a day over {window}"
 
 
 def wrong_sizes(found: dict[str, Figure], listed: set[str | None]) -> list[Finding]:
@@ -123,10 +124,12 @@ def wrong_sizes(found: dict[str, Figure], listed: set[str | None]) -> list[Findi
     for size_class, adjective in (("oversized", "oversized"), ("idle", "idle"), ("powered_off", "powered off")):
         if size_class in classes:
             members = [row for row in sizes if row["size_class"] == size_class]
-            findings.append(Finding(reclaim(classes[size_class], members, adjective), "capacity.classes", subject="size"))
+            findings.append(
+                Finding(reclaim(classes[size_class], members, adjective), "capacity.classes", subject="size")
+            )
     judged = sum(row["vms"] for name, row in classes.items() if name != "insufficient_data")
     if judged and not findings and not classes.get("undersized"):
-        text = f"None: {words.count(judged, 'VM')} could be judged, and the size fits the use of every one."
+        text = f"None: {count(judged, 'VM')} could be judged, and the size fits the use of every one."
         findings.append(Finding(text, "capacity.classes"))
     return findings
 
@@ -136,13 +139,13 @@ def reclaim(row: dict[str, Any], members: Sequence[dict[str, Any]], adjective: s
     verb = "is" if row["vms"] == 1 else "are"
     parts = []
     if row["reclaimable_vcpus"]:
-        parts.append(words.quantity(row["reclaimable_vcpus"], "vCPUs"))
+        parts.append(quantity(row["reclaimable_vcpus"], "vCPUs"))
     if row["reclaimable_memory_bytes"]:
-        parts.append(f"{words.quantity(row['reclaimable_memory_bytes'], 'bytes')} of memory")
+        parts.append(f"{quantity(row['reclaimable_memory_bytes'], 'bytes')} of memory")
     if row["reclaimable_disk_bytes"]:
-        parts.append(f"{words.quantity(row['reclaimable_disk_bytes'], 'bytes')} of disk")
+        parts.append(f"{quantity(row['reclaimable_disk_bytes'], 'bytes')} of disk")
     names = words.listing([entity(member, size=False) for member in members[:3]], max(0, len(members) - 3))
-    start = f"{words.count(row['vms'], 'VM')} {verb} {adjective}"
+    start = f"{count(row['vms'], 'VM')} {verb} {adjective}"
     if not parts:
         return f"{start} ({names}); how much could be given back is not known."
     return f"{start}: {words.listing(parts)} could be given back ({names})."
@@ -159,13 +162,19 @@ def totals(found: dict[str, Figure]) -> list[Finding]:
             continue
         share = words.percent_of(row["demand_p95"], allocated)
         text = (
-            f"{name}: {words.quantity(allocated, unit)} allocated, {words.quantity(row['demand_p95'], unit)} "
-            f"used ({share}) and {words.quantity(row['demand_peak'], unit)} at the peak"
+            f"{name}: {quantity(allocated, unit)} allocated, {quantity(row['demand_p95'], unit)} "
+            f"used ({share}) and {quantity(row['demand_peak'], unit)} at the peak"
         )
         if row["capacity_remaining"] is not None:
-            text += f"; {words.quantity(row['capacity_remaining'], unit)} left"
+            text += f"; {quantity(row['capacity_remaining'], unit)} left"
         findings.append(
-            Finding(f"{text}; {growth(row)}.", figure.id, entity_kind="tenant", entity_id=row["entity_id"], subject=row["resource"])
+            Finding(
+                f"{text}; {growth(row)}.",
+                figure.id,
+                entity_kind="tenant",
+                entity_id=row["entity_id"],
+                subject=row["resource"],
+            )
         )
     return findings
 
@@ -178,7 +187,7 @@ def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]
     if rows:
         missing = sum(row["resources"] for row in rows)
         verb = "has" if missing == 1 else "have"
-        text = f"{missing:,} of {words.count(summary['resources'], 'resource')} looked at {verb} no answer"
+        text = f"{missing:,} of {count(summary['resources'], 'resource')} looked at {verb} no answer"
         statuses = Counter[str]()
         for row in rows:
             statuses[row["status"]] += row["resources"]
@@ -187,20 +196,20 @@ def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]
     for row in rows[:6]:
         who = words.name(row["example"])
         if row["resources"] > 1:
-            who = f"{words.count(row['resources'], 'entity', 'entities')}, such as {who}"
+            who = f"{count(row['resources'], 'entity', 'entities')}, such as {who}"
         text = f"{RESOURCES[row['resource']]} of {who}: {words.clause(row['reason'])} ({row['status']})."
         said.append(Finding(text, figure.id))
     if len(rows) > 6:
-        said.append(Finding(f"{words.count(len(rows) - 6, 'more reason')}: see figure {figure.id}.", figure.id))
+        said.append(Finding(f"{count(len(rows) - 6, 'more reason')}: see figure {figure.id}.", figure.id))
     for row in found["capacity.classes"].records():
         if row["size_class"] == "insufficient_data":
-            text = f"The right size of {words.count(row['vms'], 'VM')} is not known: {words.clause(row['example_reason'])}."
+            text = f"The right size of {count(row['vms'], 'VM')} is not known: {words.clause(row['example_reason'])}."
             said.append(Finding(text, "capacity.classes"))
     if summary["resources"] and not found["capacity.totals"].rows:
         text = "The capacity table has no row for the VMs together, so allocated against used is not shown."
         said.append(Finding(text, "capacity.totals"))
     if not said and summary["resources"]:
-        said.append(Finding(f"All {words.count(summary['resources'], 'resource')} looked at have an answer.", figure.id))
+        said.append(Finding(f"All {count(summary['resources'], 'resource')} looked at have an answer.", figure.id))
     return said
 
 
@@ -211,6 +220,6 @@ def data_used(summary: dict[str, Any]) -> list[str]:
     least, most = summary["days_used_least"], summary["days_used_most"]
     span = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     return [
-        f"The capacity table looks back {words.count(summary['window_days'], 'day')} and used {span} of them; on average "
-        f"{words.quantity(summary['coverage_percent'], 'percent')} of the expected samples of a resource were there."
+        f"The capacity table looks back {count(summary['window_days'], 'day')} and used {span} of them; on average "
+        f"{quantity(summary['coverage_percent'], 'percent')} of the expected samples of a resource were there."
     ]

@@ -5,8 +5,12 @@ from typing import Any
 from analytics_assets.reporters.capacity_planning.sentences import RESOURCES, entity
 from analytics_assets.reports import words
 from analytics_assets.reports.document import Exhibit, Figure, grid
+from analytics_assets.reports.words import quantity
+
 
 def exhaustion_table(figure: Figure) -> Exhibit:
+    """Return what reaches its usable size within the horizon, soonest first."""
+
     def left(column: str) -> Any:
         return lambda row: "-" if row[column] is None else "now" if row[column] <= 0 else f"{row[column]:,.0f}"
 
@@ -24,14 +28,15 @@ def exhaustion_table(figure: Figure) -> Exhibit:
             ("Level", lambda row: row["level"], False, 1.1),
             ("Days left, conservative", left("days_conservative"), True, 1.25),
             ("Days left, expected", left("days_expected"), True, 1.1),
-            ("Used", lambda row: words.quantity(row["demand_p95"], row["unit"]), True, 1.2),
-            ("Usable", lambda row: words.quantity(row["usable"], row["unit"]), True, 1.2),
-            ("Growth a day", lambda row: words.quantity(row["slope_per_day"], row["unit"]), True, 1.3),
+            ("Used", lambda row: quantity(row["demand_p95"], row["unit"]), True, 1.2),
+            ("Usable", lambda row: quantity(row["usable"], row["unit"]), True, 1.2),
+            ("Growth a day", lambda row: quantity(row["slope_per_day"], row["unit"]), True, 1.3),
         ),
     )
 
 
 def classes_table(figure: Figure) -> Exhibit:
+    """Return the VMs of each size class and what they could give back."""
     return Exhibit(
         figure,
         "Reclaimable: of an oversized VM what is above its recommended size, of an idle or powered-off one all of it.",
@@ -47,6 +52,7 @@ def classes_table(figure: Figure) -> Exhibit:
 
 
 def sizes_table(figure: Figure) -> Exhibit:
+    """Return each VM of the wrong size, with size, use, advice and reason."""
     return Exhibit(
         figure,
         "Used: the 95th percentile of the last 7 days. A dash: not known, or nothing to give back.",
@@ -66,6 +72,8 @@ def sizes_table(figure: Figure) -> Exhibit:
 
 
 def totals_table(figure: Figure) -> Exhibit:
+    """Return allocated against used of all VMs together."""
+
     def shown(column: str) -> Any:
         return lambda row: _amount(row[column], row["unit"])
 
@@ -88,6 +96,7 @@ def totals_table(figure: Figure) -> Exhibit:
 
 
 def states_table(figure: Figure) -> Exhibit:
+    """Return the VMs and their sizes by state."""
     return Exhibit(
         figure,
         "The sizes are those the VM manager gives.",
@@ -103,6 +112,8 @@ def states_table(figure: Figure) -> Exhibit:
 
 
 def use_table(figure: Figure) -> Exhibit:
+    """Return every resource with its use and what is left, fullest first."""
+
     def shown(column: str) -> Any:
         return lambda row: _amount(row[column], row["unit"])
 
@@ -140,7 +151,7 @@ def unknown_table(figure: Figure) -> Exhibit:
 
 
 def _amount(value: float | None, unit: str) -> str:
-    return "-" if value is None else words.quantity(value, unit)
+    return "-" if value is None else quantity(value, unit)
 
 
 def _plain(value: float | None) -> str:

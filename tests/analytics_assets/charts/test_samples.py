@@ -26,6 +26,7 @@ def test_metrics_are_those_asked_for_or_those_of_the_default_that_exist() -> Non
     nodes = samples_of("system_load", SYSTEM_LOAD, 300)
     assert nodes.chosen((), ("cpu_percent", "disk_bytes")) == ["cpu_percent"]
     assert nodes.chosen(("load_average_1m",), ("cpu_percent",)) == ["load_average_1m"]
+    assert nodes.chosen(("cpu_cores", "cpu_cores"), ()) == ["cpu_cores"]  # twice would be two charts of one id
     with pytest.raises(InvalidInput, match="'disk_bytes' is not measured in table system_load"):
         nodes.chosen(("disk_bytes",), ())
 

@@ -52,6 +52,12 @@ def test_rows_that_are_not_there_are_gaps_too() -> None:
     assert parts == [slice(0, 3), slice(3, 5)]
 
 
+def test_a_missing_value_is_a_gap_even_in_samples_closer_than_the_step() -> None:
+    """Else the stretch would hold a NaN, which has no place in a path."""
+    parts = list(runs(np.array([True, False, True]), START + HOUR // 2 * np.arange(3), HOUR))
+    assert parts == [slice(0, 1), slice(2, 3)]
+
+
 def test_a_chart_of_nothing_says_so() -> None:
     svg = line_chart(HEADING, [series(values=np.full(48, NAN))], "percent", SPAN)
     assert "no samples" in texts(svg)

@@ -1,0 +1,137 @@
+"""Settings: where a value comes from, and that a wrong one stops the start and says where it was set."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from resources.errors import InvalidInput
+from resources.settings import FILE_NAME, Settings, describe_range, given_settings, load_settings
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    return tmp_path
+
+
+def write(home: Path, text: str) -> None:
+    (home / FILE_NAME).write_text(text)
+
+
+def test_defaults_hold_where_nothing_is_set(home):
+    settings = load_settings(home, {})
+    assert settings == Settings(home=home)
+    assert (settings.lake_root, settings.dagster_home) == (home / "lake", home / "dagster")
+
+
+def test_the_environment_beats_the_file(home):
+    write(home, "query_max_rows = 5\nquery_threads = 3\n")
+    settings = load_settings(home, {"ANALYTICS_QUERY_MAX_ROWS": "7"})
+    assert (settings.query_max_rows, settings.query_threads) == (7, 3)
+    given = given_settings(home, {"ANALYTICS_QUERY_MAX_ROWS": "7"})
+    assert given["query_max_rows"] == ("7", "environment variable ANALYTICS_QUERY_MAX_ROWS")
+    assert given["query_threads"] == (3, str(home / FILE_NAME))
+
+
+def test_the_option_beats_the_environment(home):
+    write(home, "query_threads = 3\n")
+    settings = load_settings(home, {"ANALYTICS_HOME": "/nowhere"})
+    assert (settings.home, settings.query_threads) == (home, 3)
+    assert given_settings(home, {})["home"] == (str(home), "--home")
+
+
+def test_the_home_of_the_environment_and_of_nobody(home, monkeypatch):
+    assert load_settings(None, {"ANALYTICS_HOME": str(home)}).home == home
+    monkeypatch.chdir(home)
+    assert load_settings(None, {}).home == home / "novacron-home"
+    monkeypatch.setenv("HOME", str(home))
+    assert load_settings(Path("~/mine"), {}).home == home / "mine"
+
+
+def test_the_process_environment_is_the_default(home, monkeypatch):
+    monkeypatch.setenv("ANALYTICS_QUERY_THREADS", "9")
+    assert load_settings(home).query_threads == 9
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"ANALYTICS_NOTHING": "1"}, "setting nothing = '1' (environment variable ANALYTICS_NOTHING) does not exist"),
+        ({"ANALYTICS_QUERY_THREADS": "many"}, "setting query_threads = 'many' (environment variable"),
+        ({"ANALYTICS_QUERY_THREADS": "0"}, "Allowed: 1 to 256"),
+        ({"ANALYTICS_QUERY_THREADS": ""}, "query_threads = ''"),
+        ({"ANALYTICS_QUERY_THREADS": "1.5"}, "query_threads = '1.5'"),
+        ({"ANALYTICS_MINIMUM_COVERAGE": "nan"}, "Allowed: 0 to 1"),
+        ({"ANALYTICS_SOURCE": "prometheus"}, "Allowed: files, simulated"),
+        ({"ANALYTICS_RESOLUTION_SECONDS": "420"}, "an hour must be a whole number of buckets"),
+        ({"ANALYTICS_FIRST_DAY": "2026-02-30"}, "'2026-02-30' is not a day"),
+        ({"ANALYTICS_SIMULATED_FIRST_DAY": "20260301"}, "'20260301' is not a day"),
+        ({"ANALYTICS_ASSET_OWNER": "somebody"}, "text that matches"),
+        ({"ANALYTICS_HOME": ""}, "setting home = '' (environment variable ANALYTICS_HOME) is no folder"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_value_and_range(environment, said):
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(None, environment)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nothing = 1", "setting nothing = 1 ({file}) does not exist. Settings are: asset_owner"),
+        ("[query]\nthreads = 1", "setting query = {{'threads': 1}} ({file}) does not exist"),
+        ("query_threads = 'many'", "setting query_threads = 'many' ({file}) is wrong"),
+        ("query_threads = true", "true and false are not values of it"),
+        ("query_threads = [1]", "query_threads = [1]"),
+        ("minimum_coverage = true", "true and false are not values of it"),
+        ("first_day = 5", "it is not a day"),
+        ("first_day = 2026-03-01T12:00:00", "first_day = datetime"),
+        ("source = 5", "source = 5"),
+        ("home = '/elsewhere'", "{file} sets home, but lies in it"),
+        ("query_threads = ", "{file} is not TOML"),
+        ("query_threads = 0\nquery_max_rows = 0", "query_max_rows = 0"),
+    ],
+)
+def test_a_wrong_line_of_the_file_is_named(home, text, said):
+    write(home, text)
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(home, {})
+    assert said.format(file=home / FILE_NAME) in str(caught.value)
+
+
+def test_every_wrong_setting_is_named_at_once(home):
+    write(home, "query_threads = 0\nquery_max_rows = 0\n")
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(home, {})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_read(home):
+    (home / FILE_NAME).mkdir()
+    with pytest.raises(InvalidInput, match=r"cannot read .*analytics\.toml"):
+        load_settings(home, {})
+
+
+def test_a_file_that_is_no_text(home):
+    (home / FILE_NAME).write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidInput, match="cannot read"):
+        load_settings(home, {})
+
+
+def test_a_home_that_is_a_file(home):
+    (home / "file").write_text("")
+    with pytest.raises(InvalidInput, match="cannot read"):
+        load_settings(home / "file", {})
+
+
+def test_a_day_in_toml_and_as_text_are_the_same(home):
+    write(home, "first_day = 2026-03-01\nsimulated_first_day = '2026-03-02'\n")
+    settings = load_settings(home, {})
+    assert (settings.first_day, settings.simulated_first_day) == (date(2026, 3, 1), date(2026, 3, 2))
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_is_described_with_its_range(name):
+    assert Settings.model_fields[name].description
+    assert describe_range(name) not in ("", "string", "integer", "number")
