@@ -26,6 +26,8 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 2
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

@@ -76,7 +76,7 @@ def _check_known(tenant: str, lake: Lake) -> None:
 
 def _check_output(output: Path | None, force: bool, form: str) -> None:
     if output is None:
-        if form == "parquet" and sys.stdout.isatty():
+        if form == "parquet" and _is_terminal():
             raise InvalidInput("Parquet is not for a terminal. Give --output FILE, or pipe it.")
     elif not output.absolute().parent.is_dir():
         raise InvalidInput(f"{output.parent} is not a folder. Make it, or write elsewhere.")
@@ -84,6 +84,10 @@ def _check_output(output: Path | None, force: bool, form: str) -> None:
         raise InvalidInput(f"{output} is not a plain file. Give --output another name.")
     elif output.exists() and not force:
         raise InvalidInput(f"{output} exists. Give --force to replace it, or another name.")
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _standard_input() -> str:

@@ -9,9 +9,11 @@ import click
 from portal.options import home_option, json_option, settings_for
 from portal.result_formats import aligned
 from portal.tables import markdown_table
-from resources.settings import Settings, describe_range, given_settings
+from resources.settings import PREFIX, Settings, describe_range, given_settings
 
 HEADER = ("name", "value", "origin", "range", "default", "description")
+DOCUMENTED = ("name", "environment", "range", "default", "description")
+"""What is the same in every home, for the page of documentation."""
 
 
 @click.command("settings")
@@ -28,8 +30,9 @@ def command(home: Path | None, as_json: bool, markdown: bool) -> None:
     if as_json:
         click.echo(json.dumps(listed, indent=2))
         return
-    rows = [tuple("" if about[key] is None else str(about[key]) for key in HEADER) for about in listed]
-    click.echo(markdown_table(HEADER, rows) if markdown else aligned(HEADER, rows), nl=False)
+    header = DOCUMENTED if markdown else HEADER
+    rows = [tuple("" if about[key] is None else str(about[key]) for key in header) for about in listed]
+    click.echo(markdown_table(header, rows) if markdown else aligned(header, rows), nl=False)
 
 
 def in_force(home: Path | None) -> list[dict[str, Any]]:
@@ -40,6 +43,7 @@ def in_force(home: Path | None) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
+            "environment": f"{PREFIX}{name.upper()}",
             "value": values[name],
             "origin": given[name][1] if name in given else "default",
             "range": describe_range(name),

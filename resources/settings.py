@@ -62,7 +62,7 @@ class Settings(BaseModel):
     simulated_first_day: date = Field(date(2026, 1, 1), description="Day the simulated fleet starts (YYYY-MM-DD).")
     simulated_days: int = Field(28, ge=1, le=400, description="Days the simulated fleet runs.")
     simulated_interval_seconds: int = Field(
-        60, ge=1, le=300, description="Seconds between two samples of a simulated series."
+        60, ge=1, le=300, description="Seconds between two samples of a simulated series; must divide a day."
     )
 
     @field_validator("*", mode="before")
@@ -89,6 +89,13 @@ class Settings(BaseModel):
     def _divides_an_hour(cls, value: int) -> int:
         if 3600 % value:
             raise ValueError("an hour must be a whole number of buckets")
+        return value
+
+    @field_validator("simulated_interval_seconds")
+    @classmethod
+    def _divides_a_day(cls, value: int) -> int:
+        if 86_400 % value:
+            raise ValueError("a day must be a whole number of samples")
         return value
 
     @property
@@ -143,7 +150,10 @@ def given_settings(
     named, origin = given.get("home", (str(Settings.model_fields["home"].default), "default"))
     if not named:
         raise InvalidInput(f"setting home = '' ({origin}) is no folder. Name one, or do not set it.")
-    place = Path(named).expanduser().absolute()
+    try:
+        place = Path(named).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInput(f"setting home = {named!r} ({origin}): {error} Write the folder out.") from error
     values = {**_read_file(place / FILE_NAME), **given, "home": (str(place), origin)}
     _refuse_unknown(values)
     return values

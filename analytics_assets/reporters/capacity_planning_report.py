@@ -13,7 +13,13 @@ from pydantic import Field
 from analytics_assets.components import Component, Input, Parameters, Result, Workplace
 from analytics_assets.reporters.capacity_planning import queries, sentences, tables
 from analytics_assets.reports import as_json, figures, html, pdf
-from analytics_assets.reports.coverage import charts_section, facts_sentences, sampled_days, sampled_days_exhibit
+from analytics_assets.reports.coverage import (
+    Sampled,
+    charts_section,
+    facts_sentences,
+    sampled_days,
+    sampled_days_exhibit,
+)
 from analytics_assets.reports.document import REPORT, Answer, Figure, Finding, Report, Section
 
 
@@ -63,7 +69,10 @@ def ask_all(workplace: Workplace, parameters: CapacityPlanningReportParameters) 
     found += figures.stored_charts(run, [table.name for table in workplace.tables("charts")], partition.day)
     found += [figures.ask(run, *asked, today, names, section="coverage") for asked in queries.COVERAGE]
     if samples:
-        found.append(sampled_days(run, samples[0].name, partition.trailing_days(parameters.coverage_days)))
+        hourly = workplace.instance.inputs["samples"][0].component.name == "vm_resources_hourly"
+        seconds = 3600 if hourly else workplace.resolution_seconds
+        sampled = Sampled(samples[0].name, "vm_id", seconds, workplace.as_of_ms("samples"))
+        found.append(sampled_days(run, sampled, partition.trailing_days(parameters.coverage_days)))
     return {figure.id: figure for figure in found}
 
 
@@ -75,11 +84,12 @@ def write(workplace: Workplace, parameters: CapacityPlanningReportParameters, fo
     runs_out = sentences.running_out(found["capacity.exhaustion"], summary, partition.day)
     listed = {finding.entity_id for finding in runs_out if finding.entity_kind == "vm"}
     unknown = [*sentences.unknowns(found, summary), *[Finding(note, "capacity.summary") for note in notes]]
+    have = "What there is, used and left" if summary["nodes"] else "What is allocated, used and left"
     answers = [
-        Answer("What runs out, and when", "capacity.exhaustion", tuple(runs_out), parameters.findings_shown),
-        Answer("Which VMs have the wrong size", "capacity.sizes", tuple(sentences.wrong_sizes(found, listed)), 6),
-        Answer("What is allocated, used and left", "capacity.totals", tuple(sentences.totals(found)), 6),
-        Answer("What is not known", "capacity.unknown", tuple(unknown), 3),
+        Answer("What runs out, and when", tuple(runs_out), parameters.findings_shown),
+        Answer("Which VMs have the wrong size", tuple(sentences.wrong_sizes(found, listed)), 6),
+        Answer(have, tuple(sentences.totals(found)), 6),
+        Answer("What is not known", tuple(unknown), 3),
     ]
     return Report(
         name=workplace.instance.id,
@@ -105,6 +115,7 @@ def evidence(found: dict[str, Figure], parameters: CapacityPlanningReportParamet
             "Allocated, used and left",
             (
                 ("capacity.totals", tables.totals_table),
+                ("capacity.nodes", tables.nodes_table),
                 ("inventory.states", tables.states_table),
                 ("capacity.use", tables.use_table),
             ),
@@ -125,7 +136,7 @@ def coverage(
     """Return how good the data were: days used, samples, and what lacks them."""
     said = [*sentences.data_used(found["capacity.summary"].record()), *notes]
     exhibits = [tables.unknown_table(found["capacity.unknown"])]
-    if "coverage.days" in found:
+    if "coverage.days" in found and found["capacity.summary"].record()["vms"]:
         days = workplace.partition.trailing_days(parameters.coverage_days)
         exhibits.append(sampled_days_exhibit(found["coverage.days"], days))
     return Section("Coverage", tuple(exhibits), tuple(said))

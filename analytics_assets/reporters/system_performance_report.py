@@ -17,7 +17,13 @@ from pydantic import Field
 from analytics_assets.components import Component, Input, Parameters, Result, Workplace
 from analytics_assets.reporters.system_performance import queries, sentences, tables
 from analytics_assets.reports import as_json, figures, html, pdf
-from analytics_assets.reports.coverage import charts_section, facts_sentences, sampled_days, sampled_days_exhibit
+from analytics_assets.reports.coverage import (
+    Sampled,
+    charts_section,
+    facts_sentences,
+    sampled_days,
+    sampled_days_exhibit,
+)
 from analytics_assets.reports.document import REPORT, Answer, Figure, Finding, Report, Section
 from resources.lake.lake import Facts
 from resources.partition import PLATFORM
@@ -97,9 +103,12 @@ def ask_all(workplace: Workplace, parameters: SystemPerformanceReportParameters)
     names["busy_percent"], names["busy_minutes"] = f"{parameters.busy_percent:g}", f"{parameters.busy_minutes}"
     names["horizon_days"] = f"{parameters.horizon_days}"
     found = [figures.ask(run, *asked, today, names, section="findings") for asked in queries.FINDINGS]
+    if capacity:
+        found += [figures.ask(run, *asked, today, names, section="findings") for asked in queries.VMS]
     found += figures.stored_charts(run, [table.name for table in workplace.tables("charts")], partition.day)
     found += [figures.ask(run, *asked, today, names, section="coverage") for asked in queries.COVERAGE]
-    found.append(sampled_days(run, load.name, partition.trailing_days(parameters.coverage_days), "node_id"))
+    sampled = Sampled(load.name, "node_id", workplace.resolution_seconds, workplace.as_of_ms("load"))
+    found.append(sampled_days(run, sampled, partition.trailing_days(parameters.coverage_days)))
     return {figure.id: figure for figure in found}
 
 
@@ -127,15 +136,10 @@ def write(
     loads = sentences.loads(found, tenant_scope)
     loaded = "How loaded your VMs are, node by node" if tenant_scope else "How loaded each node is, busiest first"
     answers = [
-        Answer(
-            "What is wrong, or will be",
-            _rest(wrong, parameters.findings_shown),
-            tuple(wrong),
-            parameters.findings_shown,
-        ),
-        Answer(loaded, "performance.load", tuple(loads), parameters.nodes_shown),
-        Answer("What rises or falls", "performance.changes", tuple(changes), parameters.changes_shown),
-        Answer("What is not known", "performance.unknown", tuple(unknown), 3),
+        Answer("What is wrong, or will be", tuple(wrong), parameters.findings_shown),
+        Answer(loaded, tuple(loads), parameters.nodes_shown),
+        Answer("What rises or falls", tuple(changes), parameters.changes_shown),
+        Answer("What is not known", tuple(unknown), 3),
     ]
     return Report(
         name=workplace.instance.id,
@@ -152,11 +156,6 @@ def write(
     )
 
 
-def _rest(findings: Sequence[Finding], shown: int) -> str:
-    """Return the figure that holds what does not fit: that of the first finding left out."""
-    return (findings[shown:] or findings)[0].figure_id
-
-
 def evidence(
     found: dict[str, Figure], parameters: SystemPerformanceReportParameters, tenant_scope: bool
 ) -> tuple[Section, ...]:
@@ -164,14 +163,18 @@ def evidence(
     parts = (
         (
             "What is wrong, or will be",
-            (("performance.saturated", tables.saturated_table), ("performance.limits", tables.limits_table)),
+            (
+                ("performance.saturated", tables.saturated_table),
+                ("performance.busy_vms", tables.busy_vms_table),
+                ("performance.limits", tables.limits_table),
+            ),
         ),
         ("Load", (("performance.load", tables.load_table),)),
         ("What rises or falls", (("performance.changes", tables.changes_table),)),
     )
     sections = []
     for title, drawn in parts:
-        exhibits = [draw(found[name], tenant_scope) for name, draw in drawn if found[name].rows]
+        exhibits = [draw(found[name], tenant_scope) for name, draw in drawn if name in found and found[name].rows]
         if exhibits:
             sections.append(Section(title, tuple(exhibits)))
     charts = charts_section([figure for figure in found.values() if figure.kind == "chart"], parameters.charts_shown)

@@ -1,6 +1,7 @@
 """What every report says of its inputs: the days and samples that were there, the notes they carry, the charts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from analytics_assets.reports import figures, words
@@ -8,19 +9,44 @@ from analytics_assets.reports.document import Exhibit, Figure, Section, grid
 from resources.lake.lake import Facts
 
 SAMPLED_DAYS = """
-SELECT day, count(DISTINCT {entity}) AS entities, sum(samples_seen)::BIGINT AS samples_seen,
-    sum(samples_expected)::BIGINT AS samples_expected,
-    round(100.0 * sum(samples_seen) / nullif(sum(samples_expected), 0), 1) AS coverage_percent
-FROM {samples}
-WHERE {days}
+SELECT day, count(*) AS entities, sum(seen)::BIGINT AS samples_seen,
+    round(sum(expected))::BIGINT AS samples_expected,
+    round(100.0 * sum(seen) / nullif(sum(expected), 0), 1) AS coverage_percent
+FROM (
+    SELECT day, {entity}, sum(samples_seen) AS seen,
+        max(samples_expected) * (
+            least(epoch(day) + 86400, {as_of_seconds})
+            - greatest(epoch(day), min(epoch(min(ts))) OVER (PARTITION BY {entity}))
+        ) / {bucket_seconds} AS expected
+    FROM {samples}
+    WHERE {days}
+    GROUP BY day, {entity}
+)
 GROUP BY day
 ORDER BY day
 """
+"""A bucket without samples has no row, so what was expected is counted from the clock: from the entity's
+first bucket of the window on."""
 
 
-def sampled_days(run: figures.Run, table: str, days: Sequence[date], entity: str = "vm_id") -> Figure:
-    """Return the figure of samples seen and expected on each of `days` that has any; `entity` is the table's key."""
-    names = {"samples": figures.identifier(table), "entity": entity}
+@dataclass(frozen=True)
+class Sampled:
+    """A table whose samples are counted: its name, the column of its entities, its buckets and its instant."""
+
+    table: str
+    entity: str
+    bucket_seconds: int
+    as_of_ms: int
+
+
+def sampled_days(run: figures.Run, sampled: Sampled, days: Sequence[date]) -> Figure:
+    """Return the figure of samples seen and expected on each of `days` that has any."""
+    names = {
+        "samples": figures.identifier(sampled.table),
+        "entity": sampled.entity,
+        "bucket_seconds": f"{sampled.bucket_seconds}",
+        "as_of_seconds": f"{sampled.as_of_ms // 1000}",
+    }
     title = f"Samples by day, {min(days).isoformat()} to {max(days).isoformat()}"
     return figures.ask(
         run, "coverage.days", title, SAMPLED_DAYS, days, names, section="coverage", empty="no day has a sample"

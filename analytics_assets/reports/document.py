@@ -98,13 +98,17 @@ class Answer:
     """A question of page one and its findings, worst first; `shown` of them fit on the page."""
 
     question: str
-    figure_id: str
     findings: tuple[Finding, ...]
     shown: int = 5
 
     @property
     def left_out(self) -> int:
         return max(0, len(self.findings) - self.shown)
+
+    @property
+    def figure_of_rest(self) -> str:
+        """The figure to look at for the findings that do not fit."""
+        return self.findings[min(self.shown, len(self.findings) - 1)].figure_id
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,16 @@ h2{font-size:1.35rem;margin:2.6rem 0 .5rem;padding-top:.6rem;border-top:1px soli
 h3{font-size:1.05rem;margin:1.6rem 0 .4rem;overflow-wrap:anywhere}
 p{margin:.3rem 0 .6rem;max-width:46rem}
 .sub,.small,figcaption,caption span{color:var(--muted);font-size:.88rem}
-dl.band{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1px;margin:1.1rem 0;background:var(--rule);border:1px solid var(--rule)}
+dl.band{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1px;margin:1.1rem 0;
+  background:var(--rule);border:1px solid var(--rule)}
 dl.band div{background:var(--fill);padding:.6rem .8rem}
 dl.band dt{color:var(--muted);font-size:.82rem}
 dl.band dd{margin:0;font-size:1.55rem;font-weight:650;line-height:1.25}
 dl.band dd small{display:block;font-size:.78rem;font-weight:400;color:var(--muted)}
 .critical{color:#b3261e}.immediate{color:#b85000}.warning{color:#7a6200}.notice{color:var(--muted)}
 ol.ranked,ul.plain{list-style:none;margin:0;padding:0}
-ol.ranked li{display:grid;grid-template-columns:6.2rem 1fr;gap:.4rem 1rem;padding:.55rem 0;border-bottom:1px solid var(--rule)}
+ol.ranked li{display:grid;grid-template-columns:6.2rem 1fr;gap:.4rem 1rem;padding:.55rem 0;
+  border-bottom:1px solid var(--rule)}
 ol.ranked li:last-child{border-bottom:0}
 ol.ranked b{display:block;font-size:1.1rem;line-height:1.3}
 ol.ranked .tag{font-size:.7rem;font-weight:700;letter-spacing:.04em;text-transform:uppercase}
@@ -45,17 +47,23 @@ a.ref:hover,a.ref:focus{text-decoration:underline}
 table{border-collapse:collapse;width:100%;font-size:.85rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:650;font-size:1rem;padding:.3rem 0}
 caption span{display:block;font-weight:400}
-th,td{text-align:left;vertical-align:top;padding:.28rem .55rem .28rem 0;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}
+th,td{text-align:left;vertical-align:top;padding:.28rem .55rem .28rem 0;border-bottom:1px solid var(--rule);
+  overflow-wrap:anywhere}
 thead th{border-bottom:2px solid var(--muted);vertical-align:bottom}
 th.n,td.n{text-align:right;overflow-wrap:normal;white-space:nowrap}
 thead th.n{white-space:normal}
 tbody th{font-weight:400;min-width:7rem}
 figure{margin:1.2rem 0}
 figure svg{display:block;width:100%;height:auto}
-pre{background:var(--fill);border:1px solid var(--rule);padding:.7rem .8rem;font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0 1rem}
+pre{background:var(--fill);border:1px solid var(--rule);padding:.7rem .8rem;font:.8rem/1.45 ui-monospace,
+  SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;
+  margin:.3rem 0 1rem}
 .hash{font:.72rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;color:var(--muted);overflow-wrap:anywhere}
-@media (max-width:36rem){main{padding:1rem .9rem 3rem}h1{font-size:1.5rem}ol.ranked li{grid-template-columns:1fr;gap:.1rem}ol.ranked b{display:inline;margin-right:.5rem}}
-@media print{@page{size:A4;margin:16mm 15mm}body{font-size:10pt}main{max-width:none;padding:0}h2,h3,caption{break-after:avoid}figure,tr,ol.ranked li{break-inside:avoid}thead{display:table-header-group}.scroll{overflow:visible}a{color:inherit}}
+@media (max-width:36rem){main{padding:1rem .9rem 3rem}h1{font-size:1.5rem}ol.ranked li{grid-template-columns:1fr;
+  gap:.1rem}ol.ranked b{display:inline;margin-right:.5rem}}
+@media print{@page{size:A4;margin:16mm 15mm}body{font-size:10pt}main{max-width:none;padding:0}h2,h3,
+  caption{break-after:avoid}figure,tr,ol.ranked li{break-inside:avoid}thead{display:table-header-group}
+  .scroll{overflow:visible}a{color:inherit}}
 """
 
 PAGE = Template("""<!DOCTYPE html>
@@ -125,7 +133,9 @@ def _answer(answer: Answer, anchors: Mapping[str, str]) -> str:
     tag = 'ol class="ranked"' if ranked else 'ul class="plain"'
     more = ""
     if answer.left_out:
-        more = f'<p class="small">{answer.left_out:,} more: see figure {_reference(answer.figure_id, anchors)}.</p>'
+        more = (
+            f'<p class="small">{answer.left_out:,} more: see figure {_reference(answer.figure_of_rest, anchors)}.</p>'
+        )
     return f"<section><h3>{_text(answer.question)}</h3><{tag}>{items}</{tag[:2]}>{more}</section>"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -116,21 +117,28 @@ def _story(report: Report) -> list[Any]:
 
 def _answers(report: Report, anchors: Mapping[str, str]) -> list[Any]:
     """Return page one, with fewer findings of the longest answers where that makes it fit on one page."""
+    from reportlab.platypus import KeepTogether
+
+    top = _top(report)
     shown = [min(answer.shown, len(answer.findings)) for answer in report.answers]
     while True:
-        story = [*_top(report)]
-        for answer, count in zip(report.answers, shown, strict=True):
-            story += _answer(replace(answer, shown=count), anchors)
-        if max(shown, default=0) <= LEAST_SHOWN or _height(story) <= PAGE_HEIGHT:
-            return story
+        blocks = [
+            _answer(replace(answer, shown=count), anchors) for answer, count in zip(report.answers, shown, strict=True)
+        ]
+        fits = _height([*top, *chain(*blocks)]) <= PAGE_HEIGHT
+        if fits or max(shown, default=0) <= LEAST_SHOWN:
+            return [*top, *(KeepTogether(block) for block in blocks)]
         shown[shown.index(max(shown))] -= 1
 
 
 def _height(story: list[Any]) -> float:
     """Return the height of flowables one below the other, as the page's frame adds it up."""
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(BytesIO())
     height = after = 0.0
     for place, flowable in enumerate(story):
-        height += flowable.wrap(WIDTH, PAGE_HEIGHT)[1]
+        height += flowable.wrapOn(canvas, WIDTH, PAGE_HEIGHT)[1]
         if place:
             height += max(after, flowable.getSpaceBefore())
         after = flowable.getSpaceAfter()
@@ -235,8 +243,6 @@ def _top(report: Report) -> list[Any]:
 
 
 def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
-    from reportlab.platypus import KeepTogether
-
     shown = answer.findings[: answer.shown]
     ranked = any(finding.severity != "notice" for finding in shown)
     body = (
@@ -245,8 +251,8 @@ def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
         else [_paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown]
     )
     if answer.left_out:
-        body.append(_paragraph(f"{answer.left_out:,} more: see figure {answer.figure_id}.", "small"))
-    return [KeepTogether([_paragraph(answer.question, "question"), *body])]
+        body.append(_paragraph(f"{answer.left_out:,} more: see figure {answer.figure_of_rest}.", "small"))
+    return [_paragraph(answer.question, "question"), *body]
 
 
 def _ranked(findings: tuple[Finding, ...], anchors: Mapping[str, str]) -> Any:

@@ -286,11 +286,14 @@ def read_footer(path: Path, content: bytes | None = None) -> tuple[int, Facts]:
     """Return the rows and facts in the Parquet footer of `path`, or of its `content` if that was read.
 
     Raises:
-        CorruptPartition: the file is damaged.
+        MissingPartition: there is no such file.
+        CorruptPartition: it is damaged.
     """
     try:
         metadata: Any = pq.read_metadata(path if content is None else pa.BufferReader(content))
         return metadata.num_rows, Facts.from_json((metadata.metadata or {}).get(FACTS_KEY, b"{}"))
+    except FileNotFoundError as error:
+        raise _gone(path) from error
     except DAMAGE as error:
         raise _corrupt(path, error) from error
 
@@ -301,6 +304,8 @@ def _read_columns(path: Path, schema: pa.Schema) -> pa.Table:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             stored = file.schema_arrow
             data = file.read(columns=[name for name in schema.names if name in stored.names])
+    except FileNotFoundError as error:
+        raise _gone(path) from error
     except DAMAGE as error:
         raise _corrupt(path, error) from error
     arrays = []
@@ -315,6 +320,10 @@ def _read_columns(path: Path, schema: pa.Schema) -> pa.Table:
         else:
             raise CorruptPartition(path, f"column {declared.name} is missing")
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _gone(path: Path) -> MissingPartition:
+    return MissingPartition(f"{path} is not there: never stored, or deleted just now. Materialize it first.")
 
 
 def _corrupt(path: Path, error: Exception) -> CorruptPartition:

@@ -46,10 +46,12 @@ class LocalStorage:
         """Store `content` under `path`, replacing what was there in one step.
 
         Raises:
-            TransientFailure: the folder cannot be written or the disk is full; the old object stays.
+            TransientFailure: the folder cannot be written or the disk is full; the old object stays
+                (or the new one is there unsynced, which the message then says).
         """
         target = self.location(path)
         temporary: str | None = None
+        outcome = "What was stored there before is unchanged"
         try:
             _make_folder(target.parent)
             self._remove_leftovers(target)
@@ -60,13 +62,14 @@ class LocalStorage:
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o640)
             os.replace(temporary, target)
+            outcome = "The new content is there, but a power cut may still take it back"
             _sync_folder(target.parent)
         except OSError as error:
             if temporary is not None:
                 with contextlib.suppress(OSError):  # it may have been renamed already; else the next put removes it
                     os.unlink(temporary)
             raise TransientFailure(
-                f"cannot write {target}: {error.strerror or error}. What was stored there before is unchanged; "
+                f"cannot write {target}: {error.strerror or error}. {outcome}; "
                 "free some space or mend the permissions and run it again."
             ) from error
 

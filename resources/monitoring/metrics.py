@@ -62,9 +62,15 @@ VM_METRICS = (
 )  # fmt: skip
 
 NODE_METRICS = (
-    Metric("novacron_system_cpu_usage_percent", "gauge", "node", "cpu_percent", "percent", "CPU use, one series per CPU"),
-    Metric("novacron_system_memory_usage_bytes", "gauge", "node", "memory_bytes", "bytes", "memory by type used, total"),
-    Metric("novacron_system_load_average", "gauge", "node", "load_average", "", "run queue length by period 1m, 5m, 15m"),
+    Metric(
+        "novacron_system_cpu_usage_percent", "gauge", "node", "cpu_percent", "percent", "CPU use, one series per CPU"
+    ),
+    Metric(
+        "novacron_system_memory_usage_bytes", "gauge", "node", "memory_bytes", "bytes", "memory by type used, total"
+    ),
+    Metric(
+        "novacron_system_load_average", "gauge", "node", "load_average", "", "run queue length by period 1m, 5m, 15m"
+    ),
 )
 
 METRICS = {metric.name: metric for metric in (*VM_METRICS, *NODE_METRICS)}

@@ -20,8 +20,9 @@ from tests.conftest import make_home
 DAYS = [date(2026, 2, day) for day in (10, 11, 12)]
 
 
-def instance_with(*tenants: str) -> dg.DagsterInstance:
-    instance = dg.DagsterInstance.ephemeral()
+def instance_with(settings: Settings, *tenants: str) -> dg.DagsterInstance:
+    settings.dagster_home.mkdir(exist_ok=True)
+    instance = dg.DagsterInstance.ephemeral(tempdir=str(settings.dagster_home))
     instance.add_dynamic_partitions(TENANT_PARTITIONS, list(tenants))
     return instance
 
@@ -49,7 +50,7 @@ def test_single_runs_and_a_range_run_store_the_same_bytes(tmp_path):
     stored = []
     for name in ("singles", "range"):
         settings = make_home(tmp_path / name)
-        instance = instance_with("acme")
+        instance = instance_with(settings, "acme")
         assets = assets_of(settings)
         if name == "singles":
             runs = [{"partition_key": Partition("acme", day).key} for day in DAYS]
@@ -66,15 +67,15 @@ def test_single_runs_and_a_range_run_store_the_same_bytes(tmp_path):
 def test_the_whole_graph_runs_for_the_platform(small_home):
     """Stops the platform partition, which has nodes but no VMs, from failing on empty inputs."""
     result = materialize(
-        small_home, instance_with("platform"), assets_of(small_home), partition_key="2026-02-10|platform"
+        small_home, instance_with(small_home, "platform"), assets_of(small_home), partition_key="2026-02-10|platform"
     )
     assert result.success
 
 
 def test_metadata_says_rows_coverage_hash_and_days(small_home):
     """Stops the UI from showing a partition without its size, completeness and origin."""
-    instance = instance_with("acme")
-    names = ("vm_resources", "vm_resources_hourly", "vm_inventory", "capacity")
+    instance = instance_with(small_home, "acme")
+    names = ("vm_resources", "vm_resources_hourly", "vm_inventory", "system_load", "capacity")
     for day in DAYS[:2]:
         run = materialize(small_home, instance, assets_of(small_home, *names), partition_key=Partition("acme", day).key)
     assert run.success
@@ -91,7 +92,7 @@ def test_metadata_says_rows_coverage_hash_and_days(small_home):
 
 def test_one_partitions_failure_leaves_the_others_done_and_says_which(small_home):
     """Stops one tenant's missing input from losing the work of the rest of a range run."""
-    instance = instance_with("acme")
+    instance = instance_with(small_home, "acme")
     assert materialize(
         small_home, instance, assets_of(small_home, "vm_resources"), tags=range_tags("acme", DAYS[0], DAYS[-1])
     ).success
@@ -110,7 +111,7 @@ def test_one_partitions_failure_leaves_the_others_done_and_says_which(small_home
 
 def test_a_damaged_input_blocks_what_comes_after_and_keeps_old_results(small_home):
     """Stops a corrupt file from being taken for an empty day, and from replacing yesterday's good result."""
-    instance = instance_with("acme")
+    instance = instance_with(small_home, "acme")
     key = Partition("acme", DAYS[0]).key
     assert materialize(small_home, instance, assets_of(small_home), partition_key=key).success
     before = hashes(small_home.lake_root)
@@ -130,7 +131,7 @@ def test_another_tenants_data_never_changes_mine(tmp_path):
     for tenants in (1, 3):
         settings = make_home(tmp_path / str(tenants), simulated_tenants=tenants)
         names = [*settings_tenants(tenants), "platform"]
-        instance = instance_with(*names)
+        instance = instance_with(settings, *names)
         for tenant in reversed(names):
             assert materialize(
                 settings, instance, assets_of(settings), partition_key=Partition(tenant, DAYS[0]).key
@@ -184,7 +185,10 @@ def test_each_built_in_pipeline_runs_alone(small_home, pipeline):
     (found,) = [entry for entry in pipelines(small_home) if entry.name == pipeline]
     ids = [entry.id for entry in found.instances]
     run = materialize(
-        small_home, instance_with("acme"), assets_of(small_home, *ids), partition_key=Partition("acme", DAYS[0]).key
+        small_home,
+        instance_with(small_home, "acme"),
+        assets_of(small_home, *ids),
+        partition_key=Partition("acme", DAYS[0]).key,
     )
     assert run.success
     assert {entry.table.name for entry in found.instances} == {

@@ -24,7 +24,7 @@ def fleet(tmp_path_factory):
     home, lake = AnalyticsHome(home=str(settings.home)), Lake(settings.lake_root)
     found = {"metric_trends": [], "capacity": []}
     for instance in find_pipeline(settings, "daily-analytics").instances:
-        if instance.id not in ("vm_resources", "vm_inventory", "vm_resources_hourly", *found):
+        if instance.id not in ("vm_resources", "vm_inventory", "vm_resources_hourly", "system_load", *found):
             continue
         for tenant in ("acme", "globex", "initech"):
             for day in days_between(FIRST, LAST) if instance.id not in found else [LAST]:

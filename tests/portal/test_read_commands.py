@@ -1,7 +1,6 @@
-"""`tables`, `tenants`, `settings`, `components` and `pipelines`: complete, the same as JSON, and documented."""
+"""`components` and `pipelines`, the help, and the generated pages of documentation."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,48 +11,12 @@ from tests.portal.command import run
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_tables_describe_every_table_of_the_pipelines(computed_home):
-    """Stops a table or column that nobody explains."""
-    tables = {about["table"]: about for about in json.loads(run("tables", "--json", "--home", computed_home.home).out)}
-    assert {"vm_resources", "cpu_trend", "vm_capacity", "capacity_planning_report"} <= tables.keys()
-    for about in tables.values():
-        assert about["row"]
-        assert about["primary_key"]
-        assert all(column["description"] and column["type"] for column in about["columns"])
-    assert "vm_resources" in run("tables", "vm_resources", "--home", computed_home.home).out
-    done = run("tables", "nothing", "--home", computed_home.home)
-    assert (done.code, "there is no table 'nothing'" in done.err) == (1, True)
-
-
 @pytest.mark.parametrize(("command", "page"), [("tables", "tables.md"), ("settings", "settings.md")])
 def test_the_documentation_is_what_the_command_prints(computed_home, command, page):
     """Stops docs from falling behind; renew with `make docs`."""
     printed = run(command, "--markdown", "--home", computed_home.home)
     assert printed.code == 0
     assert (ROOT / "docs" / page).read_text().endswith(printed.out.rstrip("\n") + "\n")
-
-
-def test_tenants_with_days_rows_and_coverage(computed_home):
-    tenants = {about["tenant"]: about for about in json.loads(run("tenants", "--json", "--home", computed_home.home).out)}
-    assert list(tenants) == ["acme", "globex", "platform"]
-    acme = tenants["acme"]
-    assert (acme["first_day"], acme["last_day"], acme["days"]) == ("2026-02-10", "2026-02-12", 3)
-    assert acme["rows"] > 0
-    assert 0.5 < acme["coverage"] <= 1
-    table = run("tenants", "--home", computed_home.home).out
-    assert "acme" in table
-    assert "2026-02-12" in table
-
-
-def test_a_damaged_file_is_named_and_the_rest_is_listed(computed_home, tmp_path):
-    """Stops one bad file from hiding all tenants, and from being counted as complete."""
-    home = tmp_path / "home"
-    shutil.copytree(computed_home.home, home)
-    (home / "lake/tenant=acme/vm_resources/day=2026-02-11.parquet").write_bytes(b"PAR1 garbage")
-    done = run("tenants", "--json", "--home", home)
-    assert done.code == 1
-    assert "day=2026-02-11.parquet is damaged" in done.err
-    assert [about["tenant"] for about in json.loads(done.out)] == ["acme", "globex", "platform"]
 
 
 def test_components_with_all_their_metadata():
@@ -74,7 +37,9 @@ def test_components_with_all_their_metadata():
 
 
 def test_pipelines_with_instances_and_schedule(computed_home):
-    pipelines = {about["name"]: about for about in json.loads(run("pipelines", "--json", "--home", computed_home.home).out)}
+    pipelines = {
+        about["name"]: about for about in json.loads(run("pipelines", "--json", "--home", computed_home.home).out)
+    }
     assert pipelines.keys() == {"daily-analytics", "system-performance", "vm-capacity-analysis"}
     performance = pipelines["system-performance"]
     assert performance["daily_at"] == "01:30"
@@ -91,17 +56,6 @@ def test_a_broken_pipeline_file_is_named_with_its_line(computed_home, tmp_path):
         done = run(*command, "--home", home)
         assert done.code == 1
         assert "mine.yaml:4: there is no component 'nothing'" in done.err
-
-
-def test_settings_say_value_range_and_environment(computed_home, monkeypatch):
-    settings = {about["name"]: about for about in json.loads(run("settings", "--json", "--home", computed_home.home).out)}
-    assert settings["simulated_tenants"]["value"] == 2
-    assert all(about["description"] and about["range"] and about["environment"] for about in settings.values())
-    monkeypatch.setenv("ANALYTICS_QUERY_THREADS", "0")
-    done = run("tenants", "--home", computed_home.home)
-    assert done.code == 1
-    assert "query_threads = '0' (environment variable ANALYTICS_QUERY_THREADS)" in done.err
-    assert "1 to 256" in done.err
 
 
 def test_help_names_every_command_and_every_command_has_help():

@@ -68,7 +68,7 @@ def test_a_failed_run_is_told_with_its_reason_and_exit_code(small_home):
     """Stops the original's habit of marking a failed run successful."""
     blocked = small_home.lake_root / "tenant=acme" / "vm_capacity"
     blocked.parent.mkdir(parents=True)
-    blocked.write_text("a file where a folder should be")
+    blocked.symlink_to(small_home.home)  # a link could lead out of the tenant's folder
     arguments = ["--tenant", "acme", "--from", "2026-02-10", "--to", "2026-02-10", "--home", small_home.home]
     done = run("run", "vm-capacity-analysis", *arguments)
     assert done.code == 1
@@ -88,7 +88,7 @@ def test_the_demo_refuses_a_home_with_other_data(tmp_path):
 def test_the_demo_finds_what_it_planted(tmp_path):
     """Stops a demo that shows nothing; the second run on the same home changes nothing."""
     home = tmp_path / "home"
-    arguments = ["--tenants", 1, "--vms", 6, "--days", 8, "--until", "2026-02-08", "--home", home]
+    arguments = ["--tenants", 1, "--vms", 6, "--days", 6, "--until", "2026-02-08", "--home", home]
     done = run("demo", *arguments)
     assert done.code == 0, done.err
     assert "acme, capacity planning report:" in done.out

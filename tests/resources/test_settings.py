@@ -64,10 +64,13 @@ def test_the_process_environment_is_the_default(home, monkeypatch):
         ({"ANALYTICS_MINIMUM_COVERAGE": "nan"}, "Allowed: 0 to 1"),
         ({"ANALYTICS_SOURCE": "prometheus"}, "Allowed: files, simulated"),
         ({"ANALYTICS_RESOLUTION_SECONDS": "420"}, "an hour must be a whole number of buckets"),
+        ({"ANALYTICS_SIMULATED_INTERVAL_SECONDS": "7"}, "a day must be a whole number of samples"),
         ({"ANALYTICS_FIRST_DAY": "2026-02-30"}, "'2026-02-30' is not a day"),
         ({"ANALYTICS_SIMULATED_FIRST_DAY": "20260301"}, "'20260301' is not a day"),
         ({"ANALYTICS_ASSET_OWNER": "somebody"}, "text that matches"),
         ({"ANALYTICS_HOME": ""}, "setting home = '' (environment variable ANALYTICS_HOME) is no folder"),
+        ({"ANALYTICS_HOME": "~nobody-of-this-name/x"}, "setting home = '~nobody-of-this-name/x' (environment"),
+        ({"ANALYTICS_": "1"}, "setting  = '1' (environment variable ANALYTICS_) does not exist"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value_and_range(environment, said):

@@ -97,6 +97,16 @@ WHERE {days} AND entity_kind = 'tenant'
 ORDER BY entity_id, resource
 """
 
+NODES = """
+SELECT
+    resource, unit, count(*) AS nodes, sum(physical) AS physical, sum(usable) AS usable,
+    round(sum(demand_mean), 3) AS demand_mean, round(sum(capacity_remaining), 3) AS capacity_remaining
+FROM {capacity}
+WHERE {days} AND entity_kind = 'node' AND status = 'ok'
+GROUP BY resource, unit
+ORDER BY resource, unit
+"""
+
 USE = """
 SELECT
     c.entity_kind, c.entity_id, n.vm_name, c.resource, c.unit, c.level, c.physical, c.usable, c.demand_mean,
@@ -108,11 +118,12 @@ ORDER BY c.utilization_percent DESC NULLS LAST, c.entity_kind, c.entity_id, c.re
 """
 
 UNKNOWN = """
-SELECT status, resource, reason, count(*) AS resources, min(entity_id) AS example
+SELECT status, entity_kind, reason, count(*) AS resources, count(DISTINCT entity_id) AS entities,
+    min(entity_id) AS example, list(DISTINCT resource::VARCHAR ORDER BY resource::VARCHAR) AS without_answer
 FROM {capacity}
 WHERE {days} AND status <> 'ok'
-GROUP BY status, resource, reason
-ORDER BY resources DESC, status, resource, reason
+GROUP BY status, entity_kind, reason
+ORDER BY resources DESC, status, entity_kind, reason
 """
 
 STATES = """
@@ -132,6 +143,7 @@ FINDINGS = (
     ("capacity.classes", "VMs by size class", CLASSES),
     ("capacity.sizes", "VMs of the wrong size", SIZES),
     ("capacity.totals", "Allocated against used, all VMs together", TOTALS),
+    ("capacity.nodes", "What all nodes together have", NODES),
 )
 """Id, title and SQL of the figures that page one is read from."""
 

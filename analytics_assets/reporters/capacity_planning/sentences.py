@@ -17,8 +17,10 @@ def headline(found: dict[str, Figure], summary: dict[str, Any], runs_out: Sequen
     """Return the band on top: how much was looked at, how well, and how much presses."""
     first = Headline("VMs", f"{summary['vms']:,}")
     if summary["nodes"]:
-        first = Headline("Nodes and VMs", f"{summary['nodes']:,} + {summary['vms']:,}")
-    if "inventory.states" in found:
+        first = Headline(
+            "Nodes", f"{summary['nodes']:,}", f"and {count(summary['vms'], 'VM')}" if summary["vms"] else ""
+        )
+    elif "inventory.states" in found:
         states = found["inventory.states"].records()
         first = Headline(first.label, first.value, ", ".join(f"{row['vms']:,} {row['state']}" for row in states))
     judged = Headline("Answered", f"{summary['judged']:,} of {summary['resources']:,}", "resources")
@@ -38,8 +40,10 @@ def headline(found: dict[str, Figure], summary: dict[str, Any], runs_out: Sequen
 def entity(row: dict[str, Any], size: bool = True) -> str:
     """Return how a sentence names an entity: `vm-acme-007 (web, 40 GiB)`, `node n1 (64 cores)`."""
     shown = words.name(row["entity_id"])
-    if row.get("entity_kind", "vm") != "vm":
-        shown = f"{row['entity_kind']} {shown}"
+    if row.get("entity_kind") == "node":
+        shown = words.node(row["entity_id"])
+    elif row.get("entity_kind") == "tenant":
+        shown = f"all VMs of {shown}"
     about = [words.name(row["vm_name"])] if row.get("vm_name") and row["vm_name"] != row["entity_id"] else []
     if size and row.get("physical") is not None:
         about.append(quantity(row["physical"], row["unit"]))
@@ -83,22 +87,34 @@ def running_out(figure: Figure, summary: dict[str, Any], day: date) -> list[Find
 def exhaustion(row: dict[str, Any]) -> str:
     """Return the sentence of one resource that runs out: when, used of usable, and how it grows."""
     resource, unit = row["resource"], row["unit"]
-    left, expected = row["days_conservative"], row["days_expected"]
-    beside = f"expected: not within {count(row['horizon_days'], 'day')}"
-    if expected is not None:
-        beside = f"expected {words.whole_days(expected)}"
-    if left is None:
-        event = f"is at level {row['level']}"
-    elif left <= 0:
-        event = "is over what is usable now"
-    else:
-        event = f"{'is at its limit' if resource == 'cpu' else 'is full'} in {words.days(left)} ({beside})"
     used = f"{quantity(row['demand_p95'], unit)} used of {quantity(row['usable'], unit)} usable"
-    text = f"{RESOURCES[resource]} of {entity(row)} {event}: {used}, {growth(row)}."
+    text = f"{RESOURCES[resource]} of {entity(row)} {_event(row)}: {used}, {growth(row)}."
     advised, size = row["recommended_total"], row["physical"]
     if advised is not None and size is not None and advised > size:
         text += f" Recommended: {quantity(advised, unit)}."
     return text
+
+
+def _event(row: dict[str, Any]) -> str:
+    """Return what happens and when; it never contradicts the use and the size that follow it in the sentence."""
+    left, expected = row["days_conservative"], row["days_expected"]
+    over = row["demand_p95"] > row["usable"]
+    at_times = "is over what is usable in its busiest hours" if over else ""
+    if left is None:
+        return f"{at_times or 'is not expected to run out'} (level {row['level']})"
+    if left <= 0:
+        return "is over what is usable now" if over else "is expected to pass what is usable today"
+    if expected is None:
+        bound = f"(upper bound of the projection; expected: not within {count(row['horizon_days'], 'day')})"
+        if over:
+            return f"{at_times}, and may be so in {words.days(left)} again {bound}"
+        return f"may pass what is usable within {words.days(left)} in its busiest hours {bound}"
+    day = words.whole_days(expected)
+    beside = "expected the same" if day == words.whole_days(left) else f"expected {day}"
+    end = "at its limit" if row["resource"] == "cpu" else "full"
+    if over:
+        return f"{at_times}, and {end} for good in {words.days(left)} ({beside})"
+    return f"is {end} in {words.days(left)} ({beside})"
 
 
 def growth(row: dict[str, Any]) -> str:
@@ -117,7 +133,7 @@ def wrong_sizes(found: dict[str, Figure], listed: set[str | None]) -> list[Findi
     findings = []
     for row in sizes:
         if row["size_class"] == "undersized" and row["entity_id"] not in listed:
-            text = f"{words.capital(entity(row, size=False))} is undersized: {words.clause(row['size_reason'])}."
+            text = f"VM {entity(row, size=False)} is undersized: {words.clause(row['size_reason'])}."
             findings.append(
                 Finding(text, "capacity.sizes", "warning", entity_kind="vm", entity_id=row["entity_id"], subject="size")
             )
@@ -152,9 +168,11 @@ def reclaim(row: dict[str, Any], members: Sequence[dict[str, Any]], adjective: s
 
 
 def totals(found: dict[str, Figure]) -> list[Finding]:
-    """Return allocated against used for each resource of the tenant's VMs together."""
-    figure = found["capacity.totals"]
-    findings = []
+    """Return allocated against used for each resource of the tenant's VMs together, and what the nodes have."""
+    figure, nodes = found["capacity.totals"], found["capacity.nodes"]
+    findings = [
+        Finding(node_total(row), nodes.id, entity_kind="node", subject=row["resource"]) for row in nodes.records()
+    ]
     for row in figure.records():
         unit, allocated = row["unit"], row["allocated"]
         name = RESOURCES[row["resource"]]
@@ -179,6 +197,19 @@ def totals(found: dict[str, Figure]) -> list[Finding]:
     return findings
 
 
+def node_total(row: dict[str, Any]) -> str:
+    """Return what all nodes together have of one resource, use and have left."""
+    unit = row["unit"]
+    text = (
+        f"{RESOURCES[row['resource']]}: {quantity(row['physical'], unit)} in {count(row['nodes'], 'node')}, "
+        f"{quantity(row['usable'], unit)} usable, {quantity(row['demand_mean'], unit)} used on average "
+        f"({words.percent_of(row['demand_mean'], row['physical'])})"
+    )
+    if row["capacity_remaining"] is not None:
+        text += f"; {quantity(row['capacity_remaining'], unit)} left"
+    return f"{text}."
+
+
 def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]:
     """Return what the report cannot say, and why."""
     figure = found["capacity.unknown"]
@@ -195,9 +226,9 @@ def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]
         said.append(Finding(f"{text}: {words.listing(parts)}.", figure.id))
     for row in rows[:6]:
         who = words.name(row["example"])
-        if row["resources"] > 1:
-            who = f"{count(row['resources'], 'entity', 'entities')}, such as {who}"
-        text = f"{RESOURCES[row['resource']]} of {who}: {words.clause(row['reason'])} ({row['status']})."
+        if row["entities"] > 1:
+            who = f"{row['entities']:,} {'nodes' if row['entity_kind'] == 'node' else 'VMs'}, such as {who}"
+        text = f"{unanswered(row)} of {who}: {words.clause(row['reason'])} ({row['status']})."
         said.append(Finding(text, figure.id))
     if len(rows) > 6:
         said.append(Finding(f"{count(len(rows) - 6, 'more reason')}: see figure {figure.id}.", figure.id))
@@ -205,12 +236,19 @@ def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]
         if row["size_class"] == "insufficient_data":
             text = f"The right size of {count(row['vms'], 'VM')} is not known: {words.clause(row['example_reason'])}."
             said.append(Finding(text, "capacity.classes"))
-    if summary["resources"] and not found["capacity.totals"].rows:
+    if summary["vms"] and not found["capacity.totals"].rows:
         text = "The capacity table has no row for the VMs together, so allocated against used is not shown."
         said.append(Finding(text, "capacity.totals"))
-    if not said and summary["resources"]:
-        said.append(Finding(f"All {count(summary['resources'], 'resource')} looked at have an answer.", figure.id))
+    if not said:
+        text = f"Each of {count(summary['resources'], 'resource')} looked at has an answer."
+        said.append(Finding(text if summary["resources"] else "Everything: there was nothing to look at.", figure.id))
     return said
+
+
+def unanswered(row: dict[str, Any]) -> str:
+    """Return the resources that share a reason: `CPU, disk and memory`."""
+    first, *rest = sorted(row["without_answer"])
+    return words.listing([RESOURCES[first], *(name if name == "cpu" else RESOURCES[name].lower() for name in rest)])
 
 
 def data_used(summary: dict[str, Any]) -> list[str]:

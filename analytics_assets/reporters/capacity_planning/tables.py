@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from analytics_assets.reporters.capacity_planning.sentences import RESOURCES, entity
+from analytics_assets.reporters.capacity_planning.sentences import RESOURCES, entity, unanswered
 from analytics_assets.reports import words
 from analytics_assets.reports.document import Exhibit, Figure, grid
 from analytics_assets.reports.words import quantity
+
+KINDS = (("vm", "VM"), ("node", "node"), ("tenant", "all VMs"))
 
 
 def exhaustion_table(figure: Figure) -> Exhibit:
@@ -16,21 +18,21 @@ def exhaustion_table(figure: Figure) -> Exhibit:
 
     text = (
         "Conservative: the day the upper bound of the projection passes the usable size. Used: the 95th percentile of "
-        "the last 7 days. A dash: not within the horizon."
+        "the last 7 days. A dash: not within the horizon, or no significant growth."
     )
     return Exhibit(
         figure,
         text,
         grid(
             figure,
-            ("VM, node or tenant", lambda row: entity(row, size=False), False, 2.6),
+            (_whose(figure), lambda row: entity(row, size=False), False, 2.6),
             ("Resource", lambda row: RESOURCES[row["resource"]], False, 1.1),
             ("Level", lambda row: row["level"], False, 1.1),
             ("Days left, conservative", left("days_conservative"), True, 1.25),
             ("Days left, expected", left("days_expected"), True, 1.1),
             ("Used", lambda row: quantity(row["demand_p95"], row["unit"]), True, 1.2),
             ("Usable", lambda row: quantity(row["usable"], row["unit"]), True, 1.2),
-            ("Growth a day", lambda row: quantity(row["slope_per_day"], row["unit"]), True, 1.3),
+            ("Growth a day", slope, True, 1.3),
         ),
     )
 
@@ -88,9 +90,30 @@ def totals_table(figure: Figure) -> Exhibit:
             ("Used", shown("demand_p95"), True, 1),
             ("Peak", shown("demand_peak"), True, 1),
             ("Left", shown("capacity_remaining"), True, 1),
-            ("Growth a day", shown("slope_per_day"), True, 1),
+            ("Growth a day", slope, True, 1),
             ("In 30 days", shown("projected_30d"), True, 1),
             ("at most", shown("projected_30d_high"), True, 1),
+        ),
+    )
+
+
+def nodes_table(figure: Figure) -> Exhibit:
+    """Return what all nodes together have, use and have left."""
+
+    def shown(column: str) -> Any:
+        return lambda row: _amount(row[column], row["unit"])
+
+    return Exhibit(
+        figure,
+        "Sums over the nodes that have an answer.",
+        grid(
+            figure,
+            ("Resource", lambda row: RESOURCES[row["resource"]], False, 1),
+            ("Nodes", lambda row: f"{row['nodes']:,}", True, 1),
+            ("Size", shown("physical"), True, 1),
+            ("Usable", shown("usable"), True, 1),
+            ("Mean use", shown("demand_mean"), True, 1),
+            ("Left", shown("capacity_remaining"), True, 1),
         ),
     )
 
@@ -122,7 +145,7 @@ def use_table(figure: Figure) -> Exhibit:
         "Used: the 95th percentile of the last 7 days; the percentage is of the physical size.",
         grid(
             figure,
-            ("VM or node", lambda row: entity(row, size=False), False, 2.4),
+            (_whose(figure), lambda row: entity(row, size=False), False, 2.4),
             ("Resource", lambda row: RESOURCES[row["resource"]], False, 1),
             ("Used, %", lambda row: _plain(row["utilization_percent"]), True, 0.8),
             ("Mean", shown("demand_mean"), True, 1.1),
@@ -141,13 +164,24 @@ def unknown_table(figure: Figure) -> Exhibit:
         "" if figure.rows else "Every resource that was looked at has an answer.",
         grid(
             figure,
-            ("Resource", lambda row: RESOURCES[row["resource"]], False, 1),
+            ("Resources", unanswered, False, 1.5),
             ("Status", lambda row: row["status"], False, 1.4),
             ("Reason", lambda row: words.clause(row["reason"]), False, 4),
             ("How many", lambda row: f"{row['resources']:,}", True, 0.8),
             ("For example", lambda row: words.name(row["example"]), False, 1.8),
         ),
     )
+
+
+def _whose(figure: Figure) -> str:
+    """Return the heading of the column of entities: what there are among the rows."""
+    kinds = {row["entity_kind"] for row in figure.records()}
+    return words.capital(words.listing([name for kind, name in KINDS if kind in kinds]).replace(" and ", " or "))
+
+
+def slope(row: dict[str, Any]) -> str:
+    """Return the cell of a growth: a dash where it is not significant."""
+    return _amount(row["slope_per_day"], row["unit"]) if row["direction"] in ("rising", "falling") else "-"
 
 
 def _amount(value: float | None, unit: str) -> str:

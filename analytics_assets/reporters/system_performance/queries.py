@@ -47,8 +47,7 @@ SELECT
     count(DISTINCT node_id) AS nodes,
     round(100 * sum(cpu_cores_mean::DOUBLE) / nullif(sum(cpu_cores_total::DOUBLE), 0), 2) AS cpu_percent,
     sum(samples_seen)::BIGINT AS samples_seen,
-    sum(samples_expected)::BIGINT AS samples_expected,
-    count(*) AS buckets
+    (count(DISTINCT node_id) * {buckets} * max(samples_expected))::BIGINT AS samples_expected
 FROM {load}
 WHERE {days}
 ORDER BY ALL
@@ -63,7 +62,8 @@ SELECT
     count(*) FILTER (direction = 'rising') AS rising,
     count(*) FILTER (direction = 'falling') AS falling,
     count(*) FILTER (status = 'ok' AND most > 0) AS with_limit,
-    count(*) FILTER (direction = 'rising' AND metric IN ('memory_bytes', 'disk_bytes') AND most IS NULL) AS without_limit,
+    count(*) FILTER (direction = 'rising' AND metric IN ('memory_bytes', 'disk_bytes') AND most IS NULL)
+        AS without_limit,
     round(100 * avg(coverage), 1) AS coverage_percent,
     max(window_days) AS window_days
 FROM {measured}
@@ -92,6 +92,13 @@ WHERE status = 'ok' AND most > 0
     AND (level >= {busy_percent} / 100 * most
         OR (direction = 'rising' AND (most - level) / slope_high_per_day <= {horizon_days}))
 ORDER BY near_limit DESC, days_conservative NULLS LAST, level / most DESC, entity_kind, entity_id, metric
+"""
+
+BUSY_VMS = """
+SELECT entity_id, unit, demand_p95, physical, utilization_percent, window_days
+FROM {capacity}
+WHERE {days} AND status = 'ok' AND entity_kind = 'vm' AND resource = 'cpu' AND utilization_percent >= {busy_percent}
+ORDER BY utilization_percent DESC, entity_id
 """
 
 LOAD = """
@@ -145,5 +152,8 @@ FINDINGS = (
     ("performance.changes", "What rises, falls or jumped, largest first", CHANGES),
 )
 """Id, title and SQL of the figures that page one is read from."""
+
+VMS = (("performance.busy_vms", "VMs whose CPU is used up in their busiest hours", BUSY_VMS),)
+"""The figures that need a capacity table."""
 
 COVERAGE = (("performance.unknown", "Trends without a whole answer, by reason", UNKNOWN),)

@@ -38,7 +38,7 @@ def entity(row: dict[str, Any], tenant_scope: bool, limit: bool = False) -> str:
 
 def node(node_id: str, tenant_scope: bool) -> str:
     """Return how a sentence names a node: in a tenant's report only its own VMs there are meant."""
-    return f"{'your VMs on node' if tenant_scope else 'node'} {words.name(node_id)}"
+    return f"your VMs on {words.node(node_id)}" if tenant_scope else words.node(node_id)
 
 
 def headline(found: dict[str, Figure], pressing: Sequence[Finding]) -> tuple[Headline, ...]:
@@ -72,18 +72,20 @@ def pressing(found: dict[str, Figure], tenant_scope: bool, busy: tuple[float, in
         )
         for row in found["performance.saturated"].records()
     ]  # fmt: skip
-    listed = {finding.entity_id for finding in saturated}
-    later = []
+    if "performance.busy_vms" in found:
+        saturated += [
+            Finding(
+                at_its_limit(row), "performance.busy_vms", "critical", 0.0, "vm", row["entity_id"], "cpu_percent"
+            )
+            for row in found["performance.busy_vms"].records()
+        ]  # fmt: skip
+    listed = {(finding.entity_kind, finding.entity_id, finding.subject) for finding in saturated}
+    later: list[Finding] = []
     for row in found["performance.limits"].records():
         left = 0.0 if row["near_limit"] else float(row["days_conservative"])
-        if (
-            row["entity_kind"] == "node"
-            and row["metric"] == "cpu_percent"
-            and row["near_limit"]
-            and row["entity_id"] in listed
-        ):
+        if row["near_limit"] and (row["entity_kind"], row["entity_id"], row["metric"]) in listed:
             continue
-        severity = next((level for below, level in LEVELS if left < below), "notice")
+        severity: Severity = next((level for below, level in LEVELS if left < below), "notice")
         later.append(
             Finding(
                 reaching(row, tenant_scope, horizon_days), "performance.limits", severity, left, row["entity_kind"],
@@ -115,10 +117,10 @@ def nothing_wrong(found: dict[str, Figure], tenant_scope: bool, busy: tuple[floa
 def _not_busy(nodes: int, tenant_scope: bool, busy: tuple[float, int]) -> str:
     if not nodes:
         return "No node has a sample on this day."
-    whose = "your VMs on any of" if tenant_scope else "any of"
+    had = "had your VMs' CPU" if tenant_scope else "had its CPU"
     return (
-        f"CPU of {whose} the {words.count(nodes, 'node')} was at {words.quantity(busy[0], 'percent')} or more for at "
-        f"most {words.count(busy[1], 'minute')} of the day."
+        f"Of {words.count(nodes, 'node')}, none {had} at {words.quantity(busy[0], 'percent')} or more for over "
+        f"{words.count(busy[1], 'minute')} of the day."
     )
 
 
@@ -135,6 +137,15 @@ def saturation(row: dict[str, Any], tenant_scope: bool, busy_percent: float) -> 
 def cpus(value: float, tenant_scope: bool) -> str:
     """Return a number of CPUs: a tenant has vCPUs."""
     return words.quantity(value, "vCPUs") if tenant_scope else words.count(round(value), "CPU")
+
+
+def at_its_limit(row: dict[str, Any]) -> str:
+    """Return the sentence of a VM whose CPU is used up in its busy hours."""
+    used = words.used_of(row["demand_p95"], row["physical"], row["unit"])
+    return (
+        f"CPU of {words.name(row['entity_id'])} is close to its limit in its busiest hours: {used} used at the 95th "
+        f"percentile of the last 7 days ({words.quantity(row['utilization_percent'], 'percent')})."
+    )
 
 
 def reaching(row: dict[str, Any], tenant_scope: bool, horizon_days: int) -> str:
@@ -176,8 +187,10 @@ def rate(value: float, unit: str) -> str:
 
 
 def interval(low: float, high: float, unit: str) -> str:
-    """Return `0.587 to 0.596`, with the units where they differ: `980 KiB to 1.02 MiB`."""
+    """Return `0.587 to 0.596`, and both units where they differ: `980 KiB to 1.02 MiB`."""
     first, last = rate(low, unit), rate(high, unit)
+    if first == last:
+        return "the same to 3 digits"
     first_unit, last_unit = first.partition(" ")[2], last.partition(" ")[2]
     if unit == "percent" or not last_unit:
         return f"{words.number(low)} to {words.number(high)}"
@@ -198,15 +211,12 @@ def loads(found: dict[str, Figure], tenant_scope: bool) -> list[Finding]:
 
 def loaded(row: dict[str, Any], tenant_scope: bool) -> str:
     """Return the sentence of one node's load."""
-    who = words.capital(node(row["node_id"], tenant_scope))
-    whole = ""
-    if row["cpus"]:
-        whole = f" of {cpus(row['cpus'], tenant_scope)}"
-    if row["cpu_percent_mean"] is None:
-        text = f"{who}: CPU use is not known"
-    else:
+    who = node(row["node_id"], tenant_scope)
+    text = f"CPU of {who}: not known"
+    if row["cpu_percent_mean"] is not None:
+        whole = f" of {cpus(row['cpus'], tenant_scope)}" if row["cpus"] else ""
         text = (
-            f"{who}: CPU {words.quantity(row['cpu_percent_mean'], 'percent')}{whole} on average, 95th percentile "
+            f"CPU of {who}: {words.quantity(row['cpu_percent_mean'], 'percent')}{whole} on average, 95th percentile "
             f"{words.quantity(row['cpu_percent_p95'], 'percent')}, peak "
             f"{words.quantity(row['cpu_percent_peak'], 'percent')} at {words.clock(row['cpu_peak_at'])}"
         )
@@ -219,7 +229,10 @@ def loaded(row: dict[str, Any], tenant_scope: bool) -> str:
 
 
 def changes(
-    found: dict[str, Figure], tenant_scope: bool, listed: set[tuple[str | None, ...]], least_percent: float
+    found: dict[str, Figure],
+    tenant_scope: bool,
+    listed: set[tuple[str | None, str | None, str | None]],
+    least_percent: float,
 ) -> list[Finding]:
     """Return what rises, falls or jumped, largest first, without what is `listed` already or too small to matter."""
     figure = found["performance.changes"]
@@ -291,21 +304,22 @@ def unknowns(found: dict[str, Figure], tenant_scope: bool) -> list[Finding]:
     if trends["without_limit"]:
         one = trends["without_limit"] == 1
         text = (
-            f"{words.count(trends['without_limit'], 'rising memory or disk trend')} {'has' if one else 'have'} no known "
-            "size, so no day on which it fills up can be given."
+            f"{words.count(trends['without_limit'], 'rising memory or disk trend')} {'has' if one else 'have'} no "
+            "known size, so no day on which it fills up can be given."
         )
         said.append(Finding(text, "performance.answers"))
     said += [
         Finding(
-            f"{words.capital(node(row['node_id'], tenant_scope))} has samples in {row['buckets']:,} of the "
+            f"Load of {node(row['node_id'], tenant_scope)}: samples in {row['buckets']:,} of the "
             f"{row['buckets_of_day']:,} intervals of the day.",
             "performance.load", entity_kind="node", entity_id=row["node_id"],
         )
         for row in found["performance.load"].records()
         if row["buckets"] < 0.9 * row["buckets_of_day"]
     ]  # fmt: skip
-    if not said and trends["trends"]:
-        said.append(Finding(f"All {words.count(trends['trends'], 'trend')} looked at have an answer.", figure.id))
+    if not said:
+        text = f"Each of {words.count(trends['trends'], 'trend')} looked at has an answer."
+        said.append(Finding(text if trends["trends"] else "Everything: there was nothing to look at.", figure.id))
     return said
 
 

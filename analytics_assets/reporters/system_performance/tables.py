@@ -50,6 +50,21 @@ def saturated_table(figure: Figure, tenant_scope: bool) -> Exhibit:
     )
 
 
+def busy_vms_table(figure: Figure, _tenant_scope: bool) -> Exhibit:
+    """Return the VMs whose CPU is used up in their busiest hours."""
+    return Exhibit(
+        figure,
+        "Used: the 95th percentile of the last 7 days' hourly 95th percentiles.",
+        grid(
+            figure,
+            ("VM", lambda row: words.name(row["entity_id"]), False, 3),
+            ("Used", lambda row: words.quantity(row["demand_p95"], row["unit"]), True, 1),
+            ("Size", lambda row: words.quantity(row["physical"], row["unit"]), True, 1),
+            ("Used, %", lambda row: _plain(row["utilization_percent"]), True, 1),
+        ),
+    )
+
+
 def load_table(figure: Figure, tenant_scope: bool) -> Exhibit:
     """Return the load of each node, busiest first."""
 
@@ -57,8 +72,8 @@ def load_table(figure: Figure, tenant_scope: bool) -> Exhibit:
         return lambda row: "-" if row[column] is None else words.quantity(row[column], "bytes")
 
     text = (
-        "Only what your own VMs put on each node; percentages are of the vCPUs they have there. A peak adds up the VMs' "
-        "highest values, which need not have met."
+        "Only what your own VMs put on each node; percentages are of the vCPUs they have there. A peak adds up the "
+        "VMs' highest values, which need not have met."
         if tenant_scope
         else "Percentages are of the node's CPUs."
     )
@@ -105,7 +120,7 @@ def changes_table(figure: Figure, tenant_scope: bool) -> Exhibit:
             ("Metric", metric, False, 1.2),
             ("Level", lambda row: words.quantity(row["level"], row["unit"]), True, 1),
             ("Change", slopes("change_over_window"), True, 1.1),
-            ("Share, %", lambda row: _share(row), True, 0.7),
+            ("Share, %", _share, True, 0.7),
             ("Slope a day", slopes("slope_per_day"), True, 1.2),
             ("low", slopes("slope_low_per_day"), True, 1.2),
             ("high", slopes("slope_high_per_day"), True, 1.2),

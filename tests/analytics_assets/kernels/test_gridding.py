@@ -82,7 +82,9 @@ def test_equals_the_sample_by_sample_oracle(many, kind):
 
 def test_the_window_is_closed_at_its_start_and_open_at_its_end():
     """Stops the sample at midnight from counting in two days."""
-    gridded = grid(batch(({"vm_id": "a"}, [(START - 1, 1.0), (START, 2.0), (END - 1, 3.0), (END, 4.0)])), "gauge", START, END, STEP)
+    gridded = grid(
+        batch(({"vm_id": "a"}, [(START - 1, 1.0), (START, 2.0), (END - 1, 3.0), (END, 4.0)])), "gauge", START, END, STEP
+    )
     assert cells(gridded) == {("a", 0): (2.0, 2.0, 1), ("a", 11): (3.0, 3.0, 1)}
 
 

@@ -108,6 +108,18 @@ def test_what_was_never_stored_is_missing_not_damaged(tmp_path):
     ):
         with pytest.raises(MissingPartition, match="vm_load holds nothing for acme on 2026-03-01"):
             ask()
+    with pytest.raises(MissingPartition, match="is not there"):
+        read_footer(lake.path("vm_load", CELL))
+
+
+def test_a_file_deleted_between_the_look_and_the_read_is_missing(tmp_path, monkeypatch):
+    """Stops a partition that another process removes meanwhile from being reported as damaged."""
+    lake = filled_lake(tmp_path, days=1)
+    lake.path("vm_load", CELL).unlink()
+    monkeypatch.setattr(lake.storage, "exists", lambda _: True)
+    for ask in (lambda: lake.read_day(VM_LOAD, CELL), lambda: lake.footer("vm_load", CELL)):
+        with pytest.raises(MissingPartition, match="is not there"):
+            ask()
 
 
 def test_listings_hold_only_what_the_lake_wrote(tmp_path):
@@ -206,6 +218,64 @@ def test_facts_keep_what_was_said():
     assert Facts(samples_seen=9, samples_expected=8).coverage == 1.0
     assert Facts(samples_expected=0).coverage is None
     assert Facts(samples_expected=8).coverage == 0.0
+
+
+def encodings_of(content: pa.Buffer) -> dict[str, set[str]]:
+    """Return how each column's data is encoded."""
+    group = pq.read_metadata(pa.BufferReader(content)).row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    return {column.path_in_schema: set(column.encodings) for column in columns}
+
+
+RANDOM = np.random.default_rng(3).random(40_000, dtype="f4") * 100
+LEVELS = [
+    ("random", RANDOM, True),
+    ("rounded", RANDOM.round(1), False),
+    ("constant", np.full(40_000, 7, "f4"), False),
+    ("a random level per VM", np.repeat(RANDOM[:400], 100), False),
+    ("runs of four", np.repeat(RANDOM[:10_000], 4), False),
+    ("rounded VMs first", np.where(np.arange(40_000) < 10_000, RANDOM.round(0), RANDOM), True),
+    ("mostly zeros", np.where(RANDOM < 80, 0, RANDOM), False),
+    ("no value", None, False),
+    ("half without a value", np.where(RANDOM < 50, np.nan, RANDOM), True),
+]
+
+
+@pytest.mark.parametrize(("name", "level", "split"), LEVELS, ids=[each[0] for each in LEVELS])
+def test_each_column_has_the_encoding_that_is_small_for_it(tmp_path, name, level, split):
+    """Stops random values from being stored twice by a dictionary, and rounded ones from losing theirs."""
+    whole = pa.nulls(40_000, pa.float32()) if level is None else pa.array(level, pa.float32(), from_pandas=True)
+    data = load_rows(FIRST_DAY, [f"vm-{n:03}" for n in range(400)], 100).set_column(2, "cpu_percent", whole)
+    content = encode(VM_LOAD, data, Facts())
+    found = encodings_of(content)
+    assert ("BYTE_STREAM_SPLIT" in found["cpu_percent"]) == split
+    assert all("RLE_DICTIONARY" in found[other] for other in found if other != "cpu_percent" or not split)
+    other_way = pa.BufferOutputStream()
+    pq.write_table(
+        VM_LOAD.conform(data),
+        other_way,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[each for each in found if each != "cpu_percent" or split],
+        column_encoding={} if split else {"cpu_percent": "BYTE_STREAM_SPLIT"},
+        write_page_checksum=True,
+    )
+    # A constant is as small either way; the metadata of the facts is a few bytes.
+    assert content.size < other_way.getvalue().size + 500
+    lake = Lake(tmp_path)
+    path = lake.write(VM_LOAD, CELL, data).path
+    assert lake.read_day(VM_LOAD, CELL).equals(VM_LOAD.conform(data))
+    read = duckdb.read_parquet(str(path)).order("vm_id, ts").to_arrow_table()["cpu_percent"]
+    assert read.combine_chunks().equals(VM_LOAD.conform(data)["cpu_percent"].combine_chunks())
+    assert encode(VM_LOAD, data, Facts()).equals(content)
+
+
+def test_a_column_without_rows_has_an_encoding(tmp_path):
+    """Stops the look at a column from failing where there is nothing to look at."""
+    lake = Lake(tmp_path)
+    lake.write(VM_LOAD, CELL, VM_LOAD.empty())
+    assert lake.read_day(VM_LOAD, CELL).equals(VM_LOAD.empty())
+    assert duckdb.read_parquet(str(lake.path("vm_load", CELL))).fetchall() == []
 
 
 REWRITER = """

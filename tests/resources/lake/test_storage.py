@@ -76,6 +76,21 @@ def test_a_failed_write_leaves_the_old_object_and_nothing_else(tmp_path, monkeyp
     assert hidden(tmp_path) == []
 
 
+def test_a_folder_that_cannot_be_synced_is_not_called_unchanged(tmp_path, monkeypatch):
+    """Stops an error after the rename from claiming that the old object is still there."""
+    store = LocalStorage(tmp_path)
+    store.put("a/x", b"old")
+
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("resources.lake.storage._sync_folder", fail)
+    with pytest.raises(TransientFailure, match="The new content is there, but a power cut"):
+        store.put("a/x", b"new")
+    assert store.read("a/x") == b"new"
+    assert hidden(tmp_path) == []
+
+
 def test_a_really_full_disk(tmp_path):
     """Stops what a simulated error hides: a disk that takes the first half of the bytes."""
     place = tmp_path / "disk"

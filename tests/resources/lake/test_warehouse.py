@@ -1,39 +1,28 @@
 """Tenant sessions: what a query sees, what it cannot, and what it says when a file is damaged."""
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from resources.errors import InvalidInput
-from resources.lake.guard import MAX_CHARACTERS, QueryRefused
+from resources.lake.guard import QueryRefused
 from resources.lake.lake import CorruptPartition, Lake
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
-from resources.lake.warehouse import QueryLimits, QueryOverLimit, TenantSession, open_session, sql_type
+from resources.lake.warehouse import QueryOverLimit, TenantSession, open_session, sql_type
 from resources.partition import Partition
-from tests.resources.lake.scenario import FIRST_DAY, NOTES, VM_LOAD, filled_lake, load_rows
+from tests.resources.lake.conftest import LIMITS, TABLES
+from tests.resources.lake.scenario import FIRST_DAY, VM_LOAD, filled_lake, load_rows
 
-LIMITS = QueryLimits(max_rows=1000, timeout_seconds=2, memory_mb=256, threads=1)
-TABLES = [VM_LOAD, NOTES]
+ROOT = Path(__file__).resolve().parents[3]
 PER_DAY = "SELECT day, count(*) AS rows FROM vm_load GROUP BY day ORDER BY day"
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    """Two tenants whose names begin alike, in a folder whose name needs quoting and looks like a pattern and a day."""
-    return filled_lake(tmp_path_factory.mktemp("x") / "the [l]ab's day=2020-01-01.parquet" / "lake", ("acme", "acme2"))
-
-
-@pytest.fixture(scope="module")
-def session(lake):
-    with open_session(lake, "acme", TABLES, LIMITS) as opened:
-        yield opened
 
 
 def rows(session: TenantSession, sql: str) -> list[tuple]:
@@ -160,129 +149,6 @@ def test_a_link_as_the_root_works(lake, tmp_path):
         assert session.query("FROM vm_load").num_rows == 18
 
 
-ONE_SELECT = [
-    "SELECT 1",
-    "FROM vm_load",
-    "TABLE vm_load",
-    "VALUES (1)",
-    "DESCRIBE vm_load",
-    "SUMMARIZE vm_load",
-    "SHOW TABLES",
-    "SHOW ALL TABLES",
-    'SELECT * FROM "VM_Load"',
-    "(SELECT 1) UNION ALL (SELECT 2)",
-    "SELECT 1; -- that was it",
-    "/* ; */ SELECT ';' AS \"a;b\"",
-    "WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 FROM a) SELECT * FROM b",
-    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 9) SELECT * FROM t",
-    "SELECT * FROM range(3), unnest([1, 2]), generate_series(1, 2)",
-    "SELECT * FROM vm_load PIVOT (avg(cpu_percent) FOR vm_id IN ('vm-a'))",
-    "SELECT * FROM information_schema.columns",
-    "SELECT quantile_cont(cpu_percent, 0.95) OVER (PARTITION BY vm_id) FROM vm_load",
-]
-
-
-@pytest.mark.parametrize("sql", ONE_SELECT)
-def test_one_select_in_any_of_its_forms_is_accepted(session, sql):
-    assert session.query(sql).num_columns
-
-
-OTHER_STATEMENTS = [
-    ("", "empty"),
-    ("-- nothing", "empty"),
-    ("SELECT 1; SELECT 2", "SELECT, SELECT"),
-    ("SELECT 1; DROP VIEW vm_load", "SELECT, DROP"),
-    ("SET threads = 8", "SET"),
-    ("RESET threads", "SET"),
-    ("PRAGMA version", "PRAGMA"),
-    ("CALL pragma_version()", "CALL"),
-    ("EXPLAIN SELECT 1", "EXPLAIN"),
-    ("EXPLAIN ANALYZE SELECT * FROM vm_load", "EXPLAIN"),
-    ("ATTACH 'x.db'", "ATTACH"),
-    ("INSTALL httpfs", "LOAD"),
-    ("LOAD httpfs", "LOAD"),
-    ("CREATE TABLE x AS SELECT 1", "CREATE"),
-    ("DROP VIEW vm_load", "DROP"),
-    ("INSERT INTO vm_load VALUES (1)", "INSERT"),
-    ("BEGIN", "TRANSACTION"),
-    ("CHECKPOINT", "CALL"),
-    ("EXECUTE x", "EXECUTE"),
-    ("EXPORT DATABASE 'x'", "EXPORT"),
-    ("PIVOT vm_load ON vm_id USING avg(cpu_percent)", "PIVOT"),
-    ("SELECT 1\0; DROP VIEW vm_load", "NUL"),
-    ("SELECT '" + "x" * MAX_CHARACTERS + "'", "longer than"),
-]
-
-
-@pytest.mark.parametrize(("sql", "named"), OTHER_STATEMENTS)
-def test_anything_else_is_refused_by_its_name(session, sql, named):
-    """Stops statements that write, change the session, or run as a second one."""
-    with pytest.raises(QueryRefused, match=f"the query .*{named}"):
-        session.query(sql)
-
-
-LEAKS = [
-    "SELECT * FROM read_text('/etc/passwd')",
-    "SELECT * FROM read_blob('{own}')",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM read_parquet('{other}')",
-    "SELECT * FROM '{own}'",
-    "SELECT * FROM '{other}'",
-    "SELECT * FROM '{up}'",
-    "SELECT * FROM glob('*')",
-    "SELECT * FROM parquet_metadata('{own}')",
-    "SELECT * FROM sniff_csv('/etc/passwd')",
-    "SELECT * FROM duckdb_views()",
-    "SELECT * FROM duckdb_views",
-    "SELECT * FROM information_schema.views",
-    "SELECT * FROM pg_catalog.pg_views",
-    "SELECT * FROM sqlite_master",
-    "SELECT * FROM duckdb_settings()",
-    "SELECT * FROM duckdb_secrets()",
-    "SELECT * FROM duckdb_logs",
-    "SELECT * FROM enable_logging()",
-    "SELECT * FROM pragma_database_list",
-    "SELECT * FROM query('SELECT 1')",
-    "SELECT * FROM query_table('vm_load')",
-    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
-    "SELECT * FROM python_arrow_scan(1)",
-    "SELECT * FROM histogram(duckdb_views, sql)",
-    "SELECT * FROM checkpoint()",
-    "SELECT current_setting('allowed_directories')",
-    "SELECT main.current_setting('allowed_directories')",
-    "SELECT 'secret_directory'.current_setting()",
-    "SELECT list_transform(['secret_directory'], lambda x: current_setting(x))",
-    "SELECT getvariable('x'), write_log('x')",
-    "SELECT json_serialize_plan('SELECT * FROM vm_load')",
-    "SELECT pg_get_viewdef(1)",
-    "SELECT sleep_ms(100000)",
-    "SHOW secret_directory",
-    "SELECT * FROM (SHOW secret_directory)",
-    "SHOW DATABASES",
-    "WITH duckdb_views AS (SELECT * FROM duckdb_views) SELECT sql FROM duckdb_views",
-    "SELECT * FROM duckdb_views, (WITH duckdb_views AS (SELECT 1) SELECT * FROM duckdb_views)",
-    "WITH \"x.csv\" AS (SELECT 1) SELECT * FROM 'x.csv'",
-    "WITH x AS (SELECT content FROM read_text('/etc/passwd')) SELECT * FROM x",
-    "SELECT (SELECT content FROM read_text('/etc/passwd'))",
-    "SELECT 1 WHERE EXISTS (FROM read_text('/etc/passwd'))",
-    "SELECT * FROM vm_load SEMI JOIN read_csv('/etc/passwd') USING (vm_id)",
-    "SELECT * FROM acme2.vm_load",
-    "SELECT * FROM lake",
-]
-
-
-@pytest.mark.parametrize("sql", LEAKS)
-def test_no_query_reads_files_settings_or_the_catalogs_text(lake, session, sql):
-    """Stops a query from reading another tenant's data, the host's files, or where on the host the lake lies."""
-    own = lake.path("vm_load", Partition("acme", FIRST_DAY))
-    other = lake.path("vm_load", Partition("acme2", FIRST_DAY))
-    up = own.parent / ".." / ".." / "tenant=acme2" / "vm_load" / own.name
-    names = {"own": own, "other": other, "up": up}
-    filled = sql.format(**{name: str(path).replace("'", "''") for name, path in names.items()})
-    with pytest.raises(QueryRefused):
-        session.query(filled)
-
-
 @pytest.mark.parametrize(
     "sql",
     [
@@ -311,20 +177,6 @@ def test_the_wall_holds_without_the_check(lake, session, sql):
             sql.format(**{name: str(path).replace("'", "''") for name, path in names.items()})
         ).fetchall()
     assert not (lake.root / "beside.csv").exists()
-
-
-@given(
-    st.text(max_size=60)
-    | st.lists(st.sampled_from([*"();'\"*,", "select", "from", "vm_load", "with", "--"])).map(" ".join)
-)
-def test_any_text_is_answered_or_refused(session, sql):
-    """Stops text that brings another error than the two that callers catch, or names the host's folders."""
-    said = ""
-    try:
-        session.query(sql)
-    except InvalidInput as error:
-        said = str(error)
-    assert "[l]ab" not in said
 
 
 @pytest.mark.parametrize("tenant", ["../acme2", "acme' OR '1'='1", "acme/../acme2", "ACME", "acme\n", ""])
@@ -391,6 +243,61 @@ def test_a_query_that_needs_too_much_memory_is_stopped(session, sql):
     assert rows(session, "SELECT 1") == [(1,)]
 
 
+def test_python_variables_are_no_tables(session):
+    """Stops a query from reading the data that the calling program holds under a table's name."""
+    frame = pa.table({"secret": [1]})
+    with pytest.raises(QueryRefused, match="no table 'frame'"):
+        session.query("SELECT * FROM frame")
+    with pytest.raises(duckdb.Error, match="frame does not exist"):
+        session._connection.sql("SELECT * FROM frame")
+    assert frame.num_rows == 1
+
+
+def test_many_queries_in_one_session(session):
+    """Stops a query that failed, at whatever stage, or was left half read from breaking the next one."""
+    failing = [
+        ("SELECT * FROM range(1001)", QueryOverLimit),
+        ("SELECT CAST(vm_id AS INT) FROM vm_load", InvalidInput),
+        ("SELECT error('x') FROM range(5000)", InvalidInput),
+        ("SELECT nothing FROM vm_load", InvalidInput),
+        ("SELEC 1", InvalidInput),
+        ("COPY vm_load TO 'x'", QueryRefused),
+        ("WITH duckdb_views AS (SELECT 1) SELECT 1", QueryRefused),
+        ("SELECT list(range) FROM range(100000000)", QueryOverLimit),
+    ]
+    for sql, kind in failing * 3:
+        with pytest.raises(kind):
+            session.query(sql)
+        assert rows(session, "SELECT count(*) FROM vm_load") == [(18,)]
+        assert rows(session, "WITH a AS (SELECT 1 AS x) SELECT x FROM a") == [(1,)]
+
+
+IN_A_SMALL_PROCESS = """
+import resource, sys
+from pathlib import Path
+from resources.lake.lake import Lake
+from resources.lake.warehouse import QueryLimits, QueryOverLimit, open_session
+with open_session(Lake(Path(sys.argv[1])), "acme", [], QueryLimits(1000, 2, 256, 1)) as session:
+    session.query("SELECT 1")
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000_000,) * 2)
+    for bomb in ("repeat('x', 4000000000)", "repeat(repeat('x', 60000), 60000)", "repeat('x', 3000000000) || 'y'"):
+        try:
+            session.query(f"SELECT length({bomb})")
+        except QueryOverLimit as error:
+            print(error)
+        assert session.query("SELECT 1 AS x").to_pylist() == [{"x": 1}]
+"""
+
+
+def test_one_huge_text_meets_the_limit_of_its_process(tmp_path):
+    """Stops memory that DuckDB does not count, that of one text, from ending a process that is limited from outside."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_SMALL_PROCESS, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.count("needs more than 256 MB")) == (0, 3), done.stderr[-2000:]
+
+
 def damages() -> dict[str, object]:
     return {
         "empty": lambda content: b"",
@@ -444,8 +351,8 @@ def test_a_long_history_costs_only_the_days_asked(tmp_path):
     unreadable.write_bytes(b"no file that is opened")
     began = time.monotonic()
     with open_session(lake, "acme", TABLES, LIMITS) as session:
-        assert rows(session, f"SELECT count(*) FROM vm_load WHERE day = DATE '{FIRST_DAY}'") == [(6,)]
-        between = f"SELECT count(*) FROM vm_load WHERE day BETWEEN DATE '2026-02-01' AND DATE '{FIRST_DAY}'"
+        assert rows(session, "SELECT count(*) FROM vm_load WHERE day = DATE '2026-03-01'") == [(6,)]
+        between = "SELECT count(*) FROM vm_load WHERE day BETWEEN DATE '2026-02-01' AND DATE '2026-03-01'"
         assert rows(session, between) == [(6 * 29,)]
     assert time.monotonic() - began < 2
 
