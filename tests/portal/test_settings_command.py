@@ -25,6 +25,7 @@ def test_every_setting_with_value_and_origin(tmp_path):
     assert list(named) == list(Settings.model_fields)
     assert named["query_threads"] == {
         "name": "query_threads",
+        "environment": "ANALYTICS_QUERY_THREADS",
         "value": 3,
         "origin": str(tmp_path / "analytics.toml"),
         "range": "1 to 256",

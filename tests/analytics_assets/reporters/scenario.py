@@ -21,6 +21,7 @@ from analytics_assets.processors.vm_inventory import COMPONENT as VM_INVENTORY
 from analytics_assets.processors.vm_resources_hourly import COMPONENT as VM_RESOURCES_HOURLY
 from analytics_assets.reporters.capacity_planning_report import COMPONENT as CAPACITY_REPORT
 from analytics_assets.reporters.system_performance_report import COMPONENT as PERFORMANCE_REPORT
+from analytics_assets.reports import figures
 from analytics_assets.visualizers.heatmap_charts import COMPONENT as HEATMAPS
 from resources.lake.lake import Facts, Lake
 from resources.lake.table import Table
@@ -89,8 +90,8 @@ def size(entity: str, resource: str = "cpu", **more: Any) -> dict[str, Any]:
     row = {
         "entity_kind": "vm", "entity_id": entity, "resource": resource, "unit": unit, "status": "ok", "level": "ok",
         "physical": whole, "usable": 0.9 * whole, "demand_mean": used / 2, "demand_p95": used, "demand_peak": used,
-        "slope_per_day": -0.000034, "direction": "stable", "capacity_remaining": 0.9 * whole - used, "horizon_days": 365,
-        "size_class": "optimal", "window_days": 28, "days_used": 28, "coverage": 1.0, **more,
+        "slope_per_day": -0.000034, "direction": "stable", "capacity_remaining": 0.9 * whole - used,
+        "horizon_days": 365, "size_class": "optimal", "window_days": 28, "days_used": 28, "coverage": 1.0, **more,
     }  # fmt: skip
     if row["demand_p95"] is not None and row["physical"]:
         row.setdefault("utilization_percent", 100 * row["demand_p95"] / row["physical"])
@@ -241,6 +242,8 @@ def nodes() -> Fleet:
     )
 
 
+CHART_SQL = "SELECT node_id, ts, cpu_percent_mean FROM {load} WHERE {days} ORDER BY node_id, ts"
+
 FLEETS = {fleet.__name__: fleet for fleet in (healthy, disk_filling, insufficient, empty, many_vms, hostile, nodes)}
 
 LOAD = Instance("load-of-nodes", SYSTEM_LOAD, SYSTEM_LOAD.parameters())
@@ -250,6 +253,7 @@ SIZES = Instance("capacity", CAPACITY, CAPACITY.parameters())
 NAMES = Instance("vm_inventory", VM_INVENTORY, VM_INVENTORY.parameters())
 HOURS = Instance("vm_resources_hourly", VM_RESOURCES_HOURLY, VM_RESOURCES_HOURLY.parameters())
 CHARTS = Instance("heat", HEATMAPS, HEATMAPS.parameters(), {"samples": (LOAD,)})
+STORED = (LOAD, TRENDS, NODE_TRENDS, SIZES, NAMES, HOURS, CHARTS)
 REPORTS = {
     "performance": Instance(
         "performance", PERFORMANCE_REPORT, PERFORMANCE_REPORT.parameters(),
@@ -283,10 +287,7 @@ def store(root: Path, fleet: Fleet) -> Lake:
 
 
 def _charts(lake: Lake, fleet: Fleet) -> pa.Table:
-    sql = (
-        f"SELECT node_id, ts, cpu_percent_mean FROM {LOAD.table.name} WHERE day = DATE '{DAY.isoformat()}' "
-        "ORDER BY node_id, ts"
-    )
+    sql = figures.fill(CHART_SQL, [DAY], {"load": LOAD.table.name})
     with workplace(lake, CHARTS, fleet.tenant) as place:
         data = place.query(sql, [DAY])
     names = sorted({row["node_id"] for row in fleet.load})
