@@ -60,7 +60,7 @@ def compute(workplace: Workplace, parameters: SystemPerformanceReportParameters)
         MissingPartition: the load, a trend table or the capacity table of this day was not made.
     """
     sources = stored_facts(workplace)
-    report = write(workplace, parameters, ask_all(workplace, parameters), sources)
+    report = write(workplace, parameters, ask_all(workplace, parameters))
     load = workplace.facts_of("load")
     return Result(
         data=figures.report_rows(report.figures),
@@ -117,16 +117,11 @@ def _joined(template: str, rows: Sequence[str]) -> str:
     return template.format(rows=f"{indent}{f'{indent}UNION ALL{indent}'.join(rows)}")
 
 
-def write(
-    workplace: Workplace,
-    parameters: SystemPerformanceReportParameters,
-    found: dict[str, Figure],
-    sources: Sequence[tuple[str, Facts]],
-) -> Report:
+def write(workplace: Workplace, parameters: SystemPerformanceReportParameters, found: dict[str, Figure]) -> Report:
     """Return the report that the figures say."""
     partition = workplace.partition
     tenant_scope = partition.tenant != PLATFORM
-    notes = [note for name, facts in sources for note in facts_sentences(f"table {name}", facts)]
+    notes = [note for name, facts in stored_facts(workplace) for note in facts_sentences(f"table {name}", facts)]
     notes = list(dict.fromkeys(notes))
     busy = (parameters.busy_percent, parameters.busy_minutes)
     wrong = sentences.pressing(found, tenant_scope, busy, parameters.horizon_days)

@@ -110,7 +110,7 @@ def write(report: Report) -> bytes:
 
 
 def _text(text: str) -> str:
-    return escape(words.bind(text))
+    return words.bind(text)
 
 
 def _band(report: Report) -> str:

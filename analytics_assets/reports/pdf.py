@@ -7,15 +7,14 @@ and random ids out of the file.
 import html
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from io import BytesIO
 from itertools import chain
-from types import SimpleNamespace
 from typing import Any
 
 from analytics_assets.charts.pdf import chart_flowable
 from analytics_assets.reports import rerun, typeface, words
 from analytics_assets.reports.document import Answer, Exhibit, Figure, Finding, GridColumn, Report, Section
+from analytics_assets.reports.paragraphs import FILL, INK, LINK, MUTED, RULE, TONES, heading, paragraph, styles
 
 AUTHOR = "NovaCron Performance Analytics"
 MARGIN = 51.0
@@ -27,9 +26,6 @@ TABLE_ROWS = 40
 """Rows of a table that are printed; the rest is one query away."""
 SQL_WIDTH = 106
 """Characters of the fixed-width font that fit on a line."""
-
-INK, MUTED, RULE, FILL, LINK = "#1b1f24", "#5b6570", "#d5dae0", "#f3f5f7", "#1f4e79"
-TONES: Mapping[str, str] = {"critical": "#b3261e", "immediate": "#b85000", "warning": "#7a6200", "notice": MUTED}
 
 
 def write(report: Report) -> bytes:
@@ -109,8 +105,8 @@ def _story(report: Report) -> list[Any]:
         story += _section(section, f"section-{place}", anchors)
     story += _section(report.coverage, "coverage", anchors)
     story.append(CondPageBreak(40 + 16 * min(len(report.unknown), 6)))
-    story.append(_heading("What is not known", "unknown"))
-    story += [_paragraph(sentence, "bullet") for sentence in report.unknown]
+    story.append(heading("What is not known", "unknown"))
+    story += [paragraph(sentence, "bullet") for sentence in report.unknown]
     story += _appendix(report, anchors)
     return story
 
@@ -145,74 +141,6 @@ def _height(story: list[Any]) -> float:
     return height
 
 
-@cache
-def _styles() -> Any:
-    from reportlab.lib.colors import HexColor
-    from reportlab.lib.enums import TA_RIGHT
-    from reportlab.lib.styles import ParagraphStyle
-
-    base = ParagraphStyle(
-        "body",
-        fontName=typeface.REGULAR,
-        fontSize=9,
-        leading=12.6,
-        textColor=HexColor(INK),
-        allowWidows=0,
-        allowOrphans=0,
-        spaceAfter=4,
-    )
-
-    def style(name: str, **changes: Any) -> Any:
-        return ParagraphStyle(name, parent=base, **changes)
-
-    bold = {"fontName": typeface.BOLD}
-    muted = {"textColor": HexColor(MUTED)}
-    return SimpleNamespace(
-        body=base,
-        title=style("title", fontSize=20, leading=24, spaceAfter=1, **bold),
-        subtitle=style("subtitle", fontSize=9.5, leading=13, spaceAfter=9, **muted),
-        heading=style("heading", fontSize=13.5, leading=17, spaceBefore=12, spaceAfter=5, keepWithNext=1, **bold),
-        question=style("question", fontSize=11, leading=14, spaceBefore=9, spaceAfter=3, keepWithNext=1, **bold),
-        caption=style("caption", leading=12, spaceBefore=7, spaceAfter=2, keepWithNext=1, **bold),
-        bullet=style("bullet", leftIndent=10, bulletIndent=0, spaceAfter=3),
-        finding=style("finding", spaceAfter=0),
-        label=style("label", fontSize=7.5, leading=9.5, spaceAfter=0, **muted),
-        value=style("value", fontSize=16, leading=19, spaceAfter=0, **bold),
-        cell=style("cell", fontSize=7.8, leading=9.8, spaceAfter=0),
-        cell_right=style("cell_right", fontSize=7.8, leading=9.8, spaceAfter=0, alignment=TA_RIGHT),
-        head=style("head", fontSize=7.5, leading=9.2, spaceAfter=0, **bold),
-        head_right=style("head_right", fontSize=7.5, leading=9.2, spaceAfter=0, alignment=TA_RIGHT, **bold),
-        small=style("small", fontSize=7.5, leading=9.8, spaceAfter=2, **muted),
-        hash=style("hash", fontName=typeface.MONO, fontSize=6.3, leading=8.4, spaceAfter=4, **muted),
-        sql=style(
-            "sql",
-            fontName=typeface.MONO,
-            fontSize=7.3,
-            leading=9.4,
-            backColor=HexColor(FILL),
-            borderPadding=(5, 6, 5, 6),
-            leftIndent=6,
-            rightIndent=6,
-            spaceBefore=4,
-            spaceAfter=13,
-        ),
-    )
-
-
-def _paragraph(text: str, style: str = "body", more: str = "") -> Any:
-    """Return a paragraph of plain `text`; `more` is markup that follows it."""
-    from reportlab.platypus import Paragraph
-
-    bullet = "\u2022" if style == "bullet" else None
-    return Paragraph(typeface.markup(text) + more, getattr(_styles(), style), bulletText=bullet)
-
-
-def _heading(text: str, key: str, style: str = "heading", level: int = 0) -> Any:
-    paragraph = _paragraph(text, style)
-    paragraph.outline = (key, text, level)
-    return paragraph
-
-
 def _reference(figure_id: str, anchors: Mapping[str, str]) -> str:
     shown = html.escape(words.name(figure_id), quote=False)
     return f' <a href="#{anchors[figure_id]}" color="{LINK}"><font size="6.8">{shown}</font></a>'
@@ -227,7 +155,7 @@ def _top(report: Report) -> list[Any]:
     for item in report.headline:
         tone = TONES[item.severity] if item.severity and item.value != "0" else INK
         shown = f'<font color="{tone}">{typeface.markup(item.value)}</font>'
-        cells.append([_paragraph(item.label, "label"), _paragraph("", "value", shown), _paragraph(item.note, "label")])
+        cells.append([paragraph(item.label, "label"), paragraph("", "value", shown), paragraph(item.note, "label")])
     band = Table([cells], colWidths=[WIDTH / len(cells)] * len(cells))
     band.setStyle(
         [
@@ -239,7 +167,7 @@ def _top(report: Report) -> list[Any]:
         ]
     )
     band.spaceAfter = 4
-    return [_heading(report.title, "top", "title"), _paragraph(when, "subtitle"), band]
+    return [heading(report.title, "top", "title"), paragraph(when, "subtitle"), band]
 
 
 def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
@@ -248,11 +176,11 @@ def _answer(answer: Answer, anchors: Mapping[str, str]) -> list[Any]:
     body = (
         [_ranked(shown, anchors)]
         if ranked
-        else [_paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown]
+        else [paragraph(finding.sentence, "bullet", _reference(finding.figure_id, anchors)) for finding in shown]
     )
     if answer.left_out:
-        body.append(_paragraph(f"{answer.left_out:,} more: see figure {answer.figure_of_rest}.", "small"))
-    return [_paragraph(answer.question, "question"), *body]
+        body.append(paragraph(f"{answer.left_out:,} more: see figure {answer.figure_of_rest}.", "small"))
+    return [paragraph(answer.question, "question"), *body]
 
 
 def _ranked(findings: tuple[Finding, ...], anchors: Mapping[str, str]) -> Any:
@@ -268,8 +196,8 @@ def _ranked(findings: tuple[Finding, ...], anchors: Mapping[str, str]) -> Any:
             left = f'<font size="10.5" color="{tone}"><b>{html.escape(words.bind(when))}</b></font><br/>{left}'
         rows.append(
             [
-                _paragraph("", "finding", left),
-                _paragraph(finding.sentence, "finding", _reference(finding.figure_id, anchors)),
+                paragraph("", "finding", left),
+                paragraph(finding.sentence, "finding", _reference(finding.figure_id, anchors)),
             ]
         )
     table = Table(rows, colWidths=[62, WIDTH - 62])
@@ -289,8 +217,8 @@ def _ranked(findings: tuple[Finding, ...], anchors: Mapping[str, str]) -> Any:
 def _section(section: Section, key: str, anchors: Mapping[str, str]) -> list[Any]:
     from reportlab.platypus import CondPageBreak
 
-    flowables: list[Any] = [CondPageBreak(170), _heading(section.title, key)]
-    flowables += [_paragraph(sentence) for sentence in section.sentences]
+    flowables: list[Any] = [CondPageBreak(170), heading(section.title, key)]
+    flowables += [paragraph(sentence) for sentence in section.sentences]
     for exhibit in section.exhibits:
         flowables += _exhibit(exhibit, anchors)
     return flowables
@@ -300,17 +228,17 @@ def _exhibit(exhibit: Exhibit, anchors: Mapping[str, str]) -> list[Any]:
     from reportlab.platypus import CondPageBreak, KeepTogether
 
     figure = exhibit.figure
-    head = [_paragraph(figure.title, "caption", _reference(figure.id, anchors))]
+    head = [paragraph(figure.title, "caption", _reference(figure.id, anchors))]
     if exhibit.text:
-        head.append(_paragraph(exhibit.text))
+        head.append(paragraph(exhibit.text))
     if figure.svg is not None:
         return [KeepTogether([*head, chart_flowable(figure.svg, WIDTH)])]
     if not exhibit.grid or not exhibit.grid[0].cells:
         return [KeepTogether(head)]
     left_out = len(exhibit.grid[0].cells) - TABLE_ROWS
-    note = [_paragraph(f"{left_out:,} more rows: see figure {figure.id}.", "small")] if left_out > 0 else []
-    for paragraph in head:
-        paragraph.keepWithNext = 0  # the break below keeps the table's first rows with its caption
+    note = [paragraph(f"{left_out:,} more rows: see figure {figure.id}.", "small")] if left_out > 0 else []
+    for line in head:
+        line.keepWithNext = 0  # the break below keeps the table's first rows with its caption
     return [CondPageBreak(110), *head, _table(exhibit.grid), *note]
 
 
@@ -318,7 +246,7 @@ def _table(grid: tuple[GridColumn, ...]) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.platypus import Table
 
-    heads = [_paragraph(column.heading, "head_right" if column.numeric else "head") for column in grid]
+    heads = [paragraph(column.heading, "head_right" if column.numeric else "head") for column in grid]
     count = min(TABLE_ROWS, len(grid[0].cells))
     rows = [[_cell(column.cells[row], column.numeric) for column in grid] for row in range(count)]
     whole = sum(column.weight for column in grid)
@@ -345,7 +273,7 @@ def _cell(text: str, numeric: bool) -> Any:
     # A plain string costs a tenth of a paragraph, but neither wraps nor finds letters outside Helvetica.
     if len(text) <= 12 and typeface.simple(text):
         return words.bind(text)
-    return _paragraph(text, "cell_right" if numeric else "cell")
+    return paragraph(text, "cell_right" if numeric else "cell")
 
 
 def _appendix(report: Report, anchors: Mapping[str, str]) -> list[Any]:
@@ -355,7 +283,7 @@ def _appendix(report: Report, anchors: Mapping[str, str]) -> list[Any]:
         "Each figure above is the result of one query. The command under its name runs that query again; "
         "the same stored data give the same rows and the same hash."
     )
-    story = [PageBreak(), _heading("Appendix: every figure and its query", "appendix"), _paragraph(told)]
+    story = [PageBreak(), heading("Appendix: every figure and its query", "appendix"), paragraph(told)]
     for figure in report.figures:
         story += _figure(figure, report.tenant, anchors[figure.id])
     return story
@@ -369,13 +297,13 @@ def _figure(figure: Figure, tenant: str, anchor: str) -> list[Any]:
     about = f"{figure.kind}, {words.count(figure.rows, 'row')}"
     if figure.reason:
         about += f"; no data: {words.clause(figure.reason)}"
-    name = _paragraph(words.name(figure.id), "caption", title)
+    name = paragraph(words.name(figure.id), "caption", title)
     name.outline = (f"{anchor}-sql", words.name(figure.id), 1)
     block = typeface.mono("\n".join(lines))
     return [
         CondPageBreak(90 + 9.4 * min(len(lines), 12)),
         name,
-        _paragraph(about, "small"),
-        _paragraph(f"sha256 {figure.result_sha256}", "hash"),
-        Preformatted(block, _styles().sql),
+        paragraph(about, "small"),
+        paragraph(f"sha256 {figure.result_sha256}", "hash"),
+        Preformatted(block, styles().sql),
     ]

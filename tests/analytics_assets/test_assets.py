@@ -162,6 +162,7 @@ def test_definitions_validate_and_name_every_asset_once(small_home):
         "capacity": "analyzers",
         "vm_capacity": "analyzers",
         "time_series_charts": "visualizers",
+        "node_charts": "visualizers",
         "cpu_chart": "visualizers",
         "heatmap_charts": "visualizers",
         "vm_heatmap": "visualizers",

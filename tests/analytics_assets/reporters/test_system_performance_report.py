@@ -22,12 +22,13 @@ from tests.analytics_assets.reporters.scenario import (
     make,
     size,
     store,
+    told,
     trend,
 )
 
 
 def report(lake, tenant="acme", **parameters):
-    return json.loads(make(lake, "performance", tenant, **parameters).files["json"])
+    return told(lake, "performance", tenant, **parameters)
 
 
 def stored(name):
