@@ -110,7 +110,7 @@ def write(report: Report) -> bytes:
 
 
 def _text(text: str) -> str:
-    return words.bind(text)
+    return escape(words.bind(text))
 
 
 def _band(report: Report) -> str:
