@@ -47,7 +47,7 @@ def _number(name: str, description: str, unit: str = "", **limits: Any) -> Colum
 
 TABLE = Table(
     name="capacity",
-    description="What there is of one resource for one entity, what is used of it, and how long it lasts.",
+    description="one resource of one VM, node or tenant: what there is of it, what is used, and how long it lasts",
     columns=(
         Column("entity_kind", ENTITY, "what the entity is; tenant: all its VMs", values=("vm", "node", "tenant")),
         Column("entity_id", ENTITY, "id of the VM, node or tenant"),

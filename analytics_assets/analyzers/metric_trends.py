@@ -50,7 +50,7 @@ def _forecasts() -> tuple[Column, ...]:
 
 TABLE = Table(
     name="metric_trends",
-    description="The trend of one metric of one entity over the window that ends with the day.",
+    description="the trend of one metric of one VM or node over the window that ends with the day",
     columns=(
         Column("entity_kind", ENTITY, "what the entity is", values=("vm", "node")),
         Column("entity_id", ENTITY, "id of the VM or node"),

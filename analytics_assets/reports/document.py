@@ -20,7 +20,7 @@ Place = Literal["findings", "evidence", "coverage"]
 
 REPORT = Table(
     name="report",
-    description="A figure of the report: one number, table or chart, with the SQL that makes it.",
+    description="a figure of the report: one number, table or chart, with the SQL that makes it",
     columns=(
         Column("position", pa.int32(), "Place in the report, from 1", minimum=1),
         Column("figure_id", pa.string(), "Name of the figure, the same every day"),

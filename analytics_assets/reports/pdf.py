@@ -148,13 +148,17 @@ def _reference(figure_id: str, anchors: Mapping[str, str]) -> str:
 
 def _top(report: Report) -> list[Any]:
     from reportlab.lib.colors import HexColor
+    from reportlab.pdfbase.pdfmetrics import stringWidth
     from reportlab.platypus import Table
 
     when = f"{report.tenant} \u00b7 {report.day.isoformat()} \u00b7 as of {report.as_of} (all times are UTC)"
     cells = []
+    inside = WIDTH / len(report.headline) - 13  # 6 points of padding on each side, and one to spare
     for item in report.headline:
         tone = TONES[item.severity] if item.severity and item.value != "0" else INK
-        shown = f'<font color="{tone}">{typeface.markup(item.value)}</font>'
+        # A word cut in two reads as two: a value that is too wide is set smaller.
+        size = min(16.0, 16.0 * inside / max(1.0, stringWidth(item.value, typeface.BOLD, 16)))
+        shown = f'<font color="{tone}" size="{size:.1f}">{typeface.markup(item.value)}</font>'
         cells.append([paragraph(item.label, "label"), paragraph("", "value", shown), paragraph(item.note, "label")])
     band = Table([cells], colWidths=[WIDTH / len(cells)] * len(cells))
     band.setStyle(

@@ -49,7 +49,8 @@ def test_a_pipeline_for_some_tenants_runs_for_those_only(small_home):
     )
     requests = tick(small_home, "mine", "acme", "globex").run_requests
     assert [request.partition_key for request in requests] == ["2026-02-09|acme"]
-    assert build_defs(small_home).resolve_schedule_def("mine_daily").cron_schedule == "15 3 * * *"
+    (mine,) = [entry for entry in pipelines(small_home) if entry.name == "mine"]
+    assert daily_schedule(mine).cron_schedule == "15 3 * * *"
 
 
 def test_without_tenants_it_says_so(small_home):

@@ -161,7 +161,7 @@ def unknown_table(figure: Figure) -> Exhibit:
     """Return the resources without an answer, counted by reason."""
     return Exhibit(
         figure,
-        "" if figure.rows else "Every resource that was looked at has an answer.",
+        "" if figure.rows else "No resource that was looked at lacks an answer.",
         grid(
             figure,
             ("Resources", unanswered, False, 1.5),

@@ -44,14 +44,21 @@ MEASURED = """(
 
 NODES = """
 SELECT
-    count(DISTINCT node_id) AS nodes,
-    round(100 * sum(cpu_cores_mean::DOUBLE) / nullif(sum(cpu_cores_total::DOUBLE), 0), 2) AS cpu_percent,
-    sum(samples_seen)::BIGINT AS samples_seen,
-    (count(DISTINCT node_id) * {buckets} * max(samples_expected))::BIGINT AS samples_expected
-FROM {load}
-WHERE {days}
+    count(*) AS nodes,
+    round(100 * sum(cores) / nullif(sum(cores_total), 0), 2) AS cpu_percent,
+    sum(seen)::BIGINT AS samples_seen,
+    ({buckets} * sum(expected))::BIGINT AS samples_expected
+FROM (
+    SELECT
+        node_id, sum(cpu_cores_mean::DOUBLE) AS cores, sum(cpu_cores_total::DOUBLE) AS cores_total,
+        sum(samples_seen) AS seen, max(samples_expected) AS expected
+    FROM {load}
+    WHERE {days}
+    GROUP BY node_id
+)
 ORDER BY ALL
 """
+"""A node sends as many samples as it has VMs to measure, so what was expected is counted node by node."""
 
 ANSWERS = """
 SELECT

@@ -143,7 +143,7 @@ def unknown_table(figure: Figure) -> Exhibit:
     """Return the trends without a whole answer, counted by reason."""
     return Exhibit(
         figure,
-        "" if figure.rows else "Every trend that was looked at has a whole answer.",
+        "" if figure.rows else "No trend that was looked at lacks a part of its answer.",
         grid(
             figure,
             ("Status", lambda row: row["status"], False, 1.3),

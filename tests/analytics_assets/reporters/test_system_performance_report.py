@@ -207,6 +207,13 @@ def test_missing_intervals_count_against_coverage(tmp_path):
     ]
 
 
+def test_nodes_of_different_size_are_all_complete(tmp_path):
+    """The largest node's expected samples, taken for every node, gave 75 % for a day without a gap."""
+    small = load("n2", samples_seen=5, samples_expected=5)
+    content = report(store(tmp_path, Fleet(load=load("n1") + small)))
+    assert content["headline"][2]["value"] == "100 %"
+
+
 def test_a_metric_that_two_analyzers_answer_is_one_finding(tmp_path):
     fleet = replace(healthy(), node_trends=[trend("vm-1", window_days=7, level=95.0)])
     content = report(store(tmp_path, fleet))

@@ -54,6 +54,13 @@ def test_answers_that_need_two_pages_leave_no_empty_page():
     assert "Sentence" in pages[1]
 
 
+@pytest.mark.parametrize("value", ["unknown", "12,040 of 13,000", "7"])
+def test_a_headline_number_stays_on_one_line(value):
+    """A sixth of the page is narrower than `unknown` in large type: it was cut in two."""
+    band = (Headline("Coverage", value),) * 6
+    assert value in texts(replace(report(), headline=band))[0].splitlines()
+
+
 def test_json_has_no_number_that_is_not_one():
     """NaN is not JSON, and would stop every strict reader."""
     data = json.loads(as_json.write(report()), parse_constant=pytest.fail)["figures"][0]["data"]
