@@ -201,9 +201,9 @@ class Workplace:
         if key not in self._sessions:
             tables = [instance.table for instance in self.instance.upstream]
             self._sessions[key] = self._open.enter_context(
-                open_session(self.lake, self.partition.tenant, tables, self.limits, key)
+                open_session(self.lake, self.partition.tenant, tables, self.limits, key, commented=False)
             )
-        return self._sessions[key].query(sql)
+        return self._sessions[key].run(sql)
 
     def _remember(self, days: Sequence[date]) -> None:
         tables = [instance.table.name for instance in self.instance.upstream]

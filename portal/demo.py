@@ -20,7 +20,7 @@ SHOWN_FINDINGS = 3
 @click.command("demo")
 @click.option("--tenants", type=click.IntRange(1, 200), default=3, show_default=True, help="Tenants to simulate.")
 @click.option("--vms", type=click.IntRange(1, 10_000), default=20, show_default=True, help="VMs of each tenant.")
-@click.option("--days", type=click.IntRange(1, 400), default=28, show_default=True, help="Days to simulate.")
+@click.option("--days", type=click.IntRange(1, 400), default=14, show_default=True, help="Days to simulate.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=42, show_default=True, help="Seed of the fleet.")
 @click.option("--until", default=None, metavar="DAY", help="Last day, YYYY-MM-DD (default: yesterday, UTC).")
 @home_option

@@ -36,6 +36,7 @@ from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place
 from resources.lake.table import ENTITY, Column, Table
+from resources.partition import PLATFORM
 
 LEVELS = ("critical", "immediate", "warning", "ok", "unknown")
 NETWORK = ("network_receive_bytes_per_second", "network_transmit_bytes_per_second")
@@ -171,7 +172,8 @@ def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
     today = inventory.filter(pc.equal(inventory.column("day"), pa.scalar(day, pa.date32())))
     vms = sorted({*entity_ids(rows.column("vm_id")), *entity_ids(today.column("vm_id"))})
     if not vms:
-        return Found(notes=("no VM has samples or inventory: no rows of VMs",))
+        own = workplace.partition.tenant != PLATFORM
+        return Found(notes=("no VM has samples or inventory: no rows of VMs",) if own else ())
     grid = Grid.ending(workplace.as_of_ms("samples"), days)
     cells = locate(rows.column("vm_id"), rows.column("ts"), grid, vms)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
@@ -196,7 +198,8 @@ def _nodes(workplace: Workplace, parameters: CapacityParameters) -> Found:
         return Found()
     scopes = pc.unique(workplace.read("nodes", ["scope"]).column("scope").cast(pa.string())).to_pylist()
     if "node" not in scopes:
-        return Found(notes=("no node has a load of its own here: no rows of nodes",))
+        own = workplace.partition.tenant == PLATFORM
+        return Found(notes=("no node has a load of its own here: no rows of nodes",) if own else ())
     grid = Grid.ending(workplace.as_of_ms("nodes"), parameters.window_days, workplace.resolution_seconds * 1000)
     load = workplace.read_window("nodes", parameters.window_days, NODE_COLUMNS)
     found = node_capacity(load, grid, parameters, workplace.minimum_coverage)

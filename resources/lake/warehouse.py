@@ -63,10 +63,13 @@ class QueryLimits:
 class TenantSession:
     """An open session; use it in a `with` statement."""
 
-    def __init__(self, lake: Lake, tenant: str, tables: Sequence[Table], limits: QueryLimits) -> None:
+    def __init__(
+        self, lake: Lake, tenant: str, tables: Sequence[Table], limits: QueryLimits, commented: bool = True
+    ) -> None:
         self._root = lake.root.absolute()
         self._folder = lake.tenant_folder(tenant).absolute()
         self._limits = limits
+        self._commented = commented
         self._files: dict[str, list[Path]] = {table.name: [] for table in tables}
         # No spilling to disk, no extensions from elsewhere, no Python variables as tables.
         self._connection = duckdb.connect(
@@ -102,6 +105,13 @@ class TenantSession:
             CorruptPartition: a file it reads is damaged.
         """
         check_select(self._connection, sql, self._files)
+        return self.run(sql)
+
+    def run(self, sql: str) -> pa.Table:
+        """Return the rows of `sql`, a SELECT of our own: as `query`, without the check of what it says.
+
+        DuckDB's wall around the tenant's folder holds here too; the check costs about 3 ms.
+        """
         batches: list[pa.RecordBatch] = []
         rows = size = 0
         try:
@@ -193,7 +203,7 @@ class TenantSession:
             f"SELECT {columns}, CAST({_text(tenant)} AS VARCHAR) AS tenant, {day} AS day FROM {source}",
             f"COMMENT ON VIEW {view} IS {_text(table.description)}",
         ]
-        for column in table.columns:
+        for column in table.columns if self._commented else ():
             about = f"{column.description} [{column.unit}]" if column.unit else column.description
             statements.append(f"COMMENT ON COLUMN {view}.{_name(column.name)} IS {_text(about)}")
         self._connection.execute(";".join(statements))
@@ -209,17 +219,23 @@ class TenantSession:
 
 
 def open_session(
-    lake: Lake, tenant: str, tables: Sequence[Table], limits: QueryLimits, days: Sequence[date] | None = None
+    lake: Lake,
+    tenant: str,
+    tables: Sequence[Table],
+    limits: QueryLimits,
+    days: Sequence[date] | None = None,
+    commented: bool = True,
 ) -> TenantSession:
     """Return a session over `tables` of `tenant`: one view per table, by its name.
 
     A view holds the days stored now; `days` bounds them, so that the cost does not grow with the
-    lake's age. A column that a file lacks is NULL; a table that has no file is an empty view.
+    lake's age. A column that a file lacks is NULL; a table that has no file is an empty view. Columns
+    carry their descriptions unless not `commented`, which opens sooner.
 
     Raises:
         InvalidInput: `tenant` is not a tenant id.
     """
-    session = TenantSession(lake, tenant, tables, limits)
+    session = TenantSession(lake, tenant, tables, limits, commented)
     try:
         for table in tables:
             stored = lake.days(table.name, tenant)

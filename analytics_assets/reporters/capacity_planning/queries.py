@@ -91,7 +91,7 @@ ORDER BY size_class
 TOTALS = """
 SELECT
     entity_id, resource, unit, status, reason, allocated, demand_mean, demand_p95, demand_peak,
-    capacity_remaining, slope_per_day, direction, projected_30d, projected_30d_high, window_days
+    capacity_remaining, slope_per_day, direction, projected_30d, projected_30d_high, window_days, days_used
 FROM {capacity}
 WHERE {days} AND entity_kind = 'tenant'
 ORDER BY entity_id, resource

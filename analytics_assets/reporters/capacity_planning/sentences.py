@@ -119,7 +119,7 @@ def _event(row: dict[str, Any]) -> str:
 
 def growth(row: dict[str, Any]) -> str:
     """Return how the demand moves: `growing 0.52 GiB a day over 28 days`."""
-    slope, window = row["slope_per_day"], count(row["window_days"], "day")
+    slope, window = row["slope_per_day"], count(row["days_used"], "day")
     if slope is None or row["direction"] not in ("rising", "falling"):
         return f"no significant growth over {window}"
     verb = "growing" if row["direction"] == "rising" else "shrinking"

@@ -172,10 +172,10 @@ def moving(row: dict[str, Any]) -> str:
     low, high = row["slope_low_per_day"], row["slope_high_per_day"]
     if row["slope_per_day"] < 0:
         low, high = high, low
+    between = interval(abs(low) if low * row["slope_per_day"] > 0 else -abs(low), abs(high), row["unit"])
     return (
-        f"{row['direction']} {rate(abs(row['slope_per_day']), row['unit'])} a day (95 % interval "
-        f"{interval(abs(low) if low * row['slope_per_day'] > 0 else -abs(low), abs(high), row['unit'])}) "
-        f"over {words.count(row['window_days'], 'day')}"
+        f"{row['direction']} {rate(abs(row['slope_per_day']), row['unit'])} a day"
+        f"{f' (95 % interval {between})' if between else ''} over {words.count(row['days_used'], 'day')}"
     )
 
 
@@ -187,10 +187,10 @@ def rate(value: float, unit: str) -> str:
 
 
 def interval(low: float, high: float, unit: str) -> str:
-    """Return `0.587 to 0.596`, and both units where they differ: `980 KiB to 1.02 MiB`."""
+    """Return `0.587 to 0.596`, both units where they differ, nothing where both ends read the same."""
     first, last = rate(low, unit), rate(high, unit)
     if first == last:
-        return "the same to 3 digits"
+        return ""
     first_unit, last_unit = first.partition(" ")[2], last.partition(" ")[2]
     if unit == "percent" or not last_unit:
         return f"{words.number(low)} to {words.number(high)}"
