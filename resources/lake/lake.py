@@ -185,7 +185,7 @@ class Lake:
                 found.append(day)
         if not parts:
             return schema.append(pa.field("day", pa.date32())).empty_table(), []
-        return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), found
+        return pa.concat_tables(parts).unify_dictionaries(), found
 
     def read_day(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table:
         """Return one partition's rows.
