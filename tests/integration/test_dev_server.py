@@ -1,11 +1,21 @@
 """Dagster's real web server and daemon on a home: the graph is there, and a backfill fills it."""
 
+import shutil
+import subprocess
+from datetime import date
+from pathlib import Path
+
 import pytest
 
+from analytics_assets.assets import compute_partition
+from analytics_assets.pipelines.graph import find_pipeline
+from resources.analytics_home import AnalyticsHome
 from resources.lake.lake import Lake
+from resources.partition import Partition
 from tests.conftest import make_home
 from tests.integration.dagster_server import DagsterServer, running_server
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ASSETS = """
 { assetNodes { assetKey { path } groupName description kinds owners { ... on TeamAssetOwner { team } }
   hasMaterializePermission metadataEntries { label __typename } } }
@@ -78,3 +88,51 @@ def test_a_backfill_from_the_ui_fills_partitions_of_two_tenants(server):
     ]
     assert len(charts) == 4
     assert all(entry["mdStr"].startswith("![chart](data:image/svg+xml;base64,") for entry in charts)
+
+
+@pytest.mark.integration
+def test_a_browser_shows_the_graph(server, tmp_path):
+    """Stops definitions that the API answers for but the page cannot draw."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    page = dump_dom(f"{server[0].url}/asset-groups/", tmp_path)
+    for group in ("processors", "analyzers", "visualizers", "reporters"):
+        assert group in page
+
+
+@pytest.mark.integration
+def test_a_browser_opens_the_html_report(computed_report, tmp_path):
+    """Stops a report whose own content policy or markup keeps a browser from showing it."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    page = dump_dom(computed_report.as_uri(), tmp_path)
+    assert "<h1>" in page
+    assert "What is allocated, used and left" in page
+    assert "<svg" in page
+    assert "<script" not in page
+
+
+@pytest.fixture(scope="module")
+def computed_report(server) -> Path:
+    """The HTML capacity report of acme on 2026-02-12, computed without Dagster."""
+    settings = server[1]
+    home, lake = AnalyticsHome(home=str(settings.home)), Lake(settings.lake_root)
+    for instance in find_pipeline(settings, "vm-capacity-analysis").instances:
+        compute_partition(instance, Partition("acme", date(2026, 2, 12)), settings, lake, home)
+    return lake.path("capacity_report", Partition("acme", date(2026, 2, 12)), "html")
+
+
+def dump_dom(url: str, folder: Path) -> str:
+    """Return the page as a headless Chromium has it after ten seconds of its own time."""
+    done = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder / 'profile'}",
+            "--virtual-time-budget=10000", "--dump-dom", url,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )  # fmt: skip
+    return done.stdout
