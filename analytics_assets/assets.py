@@ -78,7 +78,7 @@ def build_asset(instance: Instance, settings: Settings) -> dg.AssetsDefinition:
         partitions_def=grid(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=settings.max_partitions_per_run),
         group_name=component.stage,
-        kinds={"python", *component.formats},
+        kinds={"python", "parquet", *component.formats},
         owners=[settings.asset_owner],
         tags={"novacron/component": component.name},
         description=_description(instance),
