@@ -3,8 +3,8 @@
 Each size runs in a process of its own: 5-minute samples of one day are gridded and stored, then the
 analyzers read 28 days of hourly history. Their numeric work is what they take besides reading and
 writing the lake; its peer is DuckDB reading and aggregating the same hourly files (mean, maximum and
-95th percentile of every metric per VM). The analyzers run twice, and the second time counts, as
-DuckDB's best of three does.
+95th percentile of every metric per VM), on one thread as the analyzers are, and on two for comparison.
+The best of three counts on either side.
 """
 
 import json
@@ -41,11 +41,12 @@ def run(quick: bool) -> list[Outcome]:
             Outcome(f"{vms:,} VMs: whole graph, one day", figures["total"], "s", note=figures["note"]),
             Outcome(
                 f"{vms:,} VMs: numeric work of the analyzers over {WINDOW_DAYS} days",
-                figures["numeric"], "s", figures["duckdb"], "DuckDB read and aggregate", "<= 5",
+                figures["numeric"], "s", figures["duckdb"], "DuckDB read and aggregate, one thread", "<= 5",
+                f"DuckDB on two threads: {figures['duckdb_two_threads']:.2f} s",
             ),
             Outcome(
                 f"{vms:,} VMs: the same with reading and writing",
-                figures["analyzers"], "s", figures["duckdb"], "DuckDB read and aggregate",
+                figures["analyzers"], "s", figures["duckdb"], "DuckDB read and aggregate, one thread",
             ),
             Outcome(f"{vms:,} VMs: peak memory", figures["peak_gb"], "GB", aim="<= 2"),
         ]  # fmt: skip
@@ -81,12 +82,13 @@ def measure(folder: str) -> None:
         compute(instance, settings)
         seconds[instance.id] = perf_counter() - started
     peak_gb = _peak_gb()
-    analyzers, storage = _analyzers_again(settings)
+    passes = [_analyzers_again(settings) for _ in range(3)]
     figures = {
         "total": sum(seconds.values()),
-        "analyzers": analyzers,
-        "numeric": analyzers - storage,
-        "duckdb": _duckdb_seconds(Lake(settings.lake_root)),
+        "analyzers": min(whole for whole, _ in passes),
+        "numeric": min(whole - storage for whole, storage in passes),
+        "duckdb": _duckdb_seconds(Lake(settings.lake_root), 1),
+        "duckdb_two_threads": _duckdb_seconds(Lake(settings.lake_root), 2),
         "peak_gb": peak_gb,
         "note": ", ".join(f"{name} {value:.2f}" for name, value in seconds.items()),
     }
@@ -122,12 +124,12 @@ def _analyzers_again(settings: Settings) -> tuple[float, float]:
         return perf_counter() - started, spent[0]
 
 
-def _duckdb_seconds(lake: Lake) -> float:
+def _duckdb_seconds(lake: Lake, threads: int) -> float:
     days = [LAST_DAY - timedelta(days=back) for back in range(WINDOW_DAYS)]
     files = [str(lake.path("vm_resources_hourly", Partition(TENANT, day))) for day in days]
     columns = ", ".join(f"avg({stem}_mean), max({stem}_max), quantile_cont({stem}_p95, 0.95)" for stem in VM_COLUMNS)
     with duckdb.connect() as connection:
-        connection.execute("SET threads = 2")
+        connection.execute(f"SET threads = {threads}")
         found = []
         for _ in range(3):
             started = perf_counter()

@@ -48,7 +48,7 @@ def run(quick: bool) -> list[Outcome]:
             plain.execute("SET threads = 2")
             ours, peer = side_by_side(
                 lambda: session.query(f"SELECT vm_id, {columns} FROM vm_resources GROUP BY vm_id ORDER BY vm_id"),  # noqa: S608
-                lambda: plain.execute(
+                lambda: plain.sql(
                     f"SELECT vm_id, {columns} FROM '{merged}' GROUP BY vm_id ORDER BY vm_id"  # noqa: S608
                 ).to_arrow_table(),
                 repeats=3,
