@@ -99,6 +99,7 @@ def _materialize(context: AssetExecutionContext, instance: Instance, home: Analy
     settings, lake = home.settings(), home.lake()
     partitions = sorted(Partition.from_key(key) for key in context.partition_keys)
     done: dict[Partition, Stored] = {}
+    metadata: dict[Partition, dict[str, Any]] = {}
     failed: dict[Partition, AnalyticsError] = {}
     for number, partition in enumerate(partitions, start=1):
         try:
@@ -109,17 +110,15 @@ def _materialize(context: AssetExecutionContext, instance: Instance, home: Analy
             context.log.error(f"{partition.key}: {error}")
             continue
         done[partition] = stored
-        metadata = _partition_metadata(result, stored)
-        if failed:
-            context.log_event(dg.AssetMaterialization(instance.table.name, partition=partition.key, metadata=metadata))
-        else:
-            context.add_asset_metadata(metadata, asset_key=instance.table.name, partition_key=partition.key)
+        metadata[partition] = _partition_metadata(result, stored)
         context.log.info(f"{partition.key}: {stored.rows} rows ({number} of {len(partitions)})")
         listener = _listener.get()
         if listener is not None:
             listener(instance.table.name, partition.key)
     if failed:
-        _raise_failure(context, instance, failed)
+        _raise_failure(context, instance, metadata, failed)
+    for partition, about in metadata.items():
+        context.add_asset_metadata(about, asset_key=instance.table.name, partition_key=partition.key)
     return dg.MaterializeResult(check_results=_check(instance, lake, done, settings.minimum_coverage))
 
 
@@ -149,11 +148,20 @@ def compute_partition(
 
 
 def _raise_failure(
-    context: AssetExecutionContext, instance: Instance, failed: Mapping[Partition, AnalyticsError]
+    context: AssetExecutionContext,
+    instance: Instance,
+    done: Mapping[Partition, Mapping[str, Any]],
+    failed: Mapping[Partition, AnalyticsError],
 ) -> None:
-    """Fail the step, saying which partitions failed and why; retry it if every failure may pass."""
+    """Fail the step, saying which partitions failed and why; retry it if every failure may pass.
+
+    Dagster counts every partition of a failed step as failed, so those that are `done` (with their
+    metadata) are recorded as materialized here.
+    """
     if all(isinstance(error, TransientFailure) for error in failed.values()) and context.retry_number < RETRIES:
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=FIRST_RETRY_SECONDS * 2**context.retry_number)
+    for partition, about in done.items():
+        context.log_event(dg.AssetMaterialization(instance.table.name, partition=partition.key, metadata=about))
     first, error = next(iter(failed.items()))
     metadata: dict[str, Any] = {"partitions": dg.MetadataValue.json([partition.key for partition in failed])}
     if isinstance(error, TableViolation):

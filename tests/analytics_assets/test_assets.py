@@ -107,6 +107,8 @@ def test_one_partitions_failure_leaves_the_others_done_and_says_which(small_home
     assert "Materialize vm_resources for that day first" in failure.description
     done = {path.name for path in (small_home.lake_root / "tenant=acme/vm_resources_hourly").iterdir()}
     assert done == {f"day={DAYS[0]}.parquet", f"day={DAYS[2]}.parquet"}
+    recorded = instance.get_materialized_partitions(dg.AssetKey("vm_resources_hourly"))
+    assert recorded == {Partition("acme", DAYS[0]).key, Partition("acme", DAYS[2]).key}
 
 
 def test_a_damaged_input_blocks_what_comes_after_and_keeps_old_results(small_home):
