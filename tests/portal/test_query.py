@@ -217,17 +217,12 @@ print(sorted(set(sys.modules) & {}), file=sys.stderr)
 """
 
 
-def test_a_question_loads_nothing_heavy_and_takes_a_second(home):
-    """Stops heavy imports and opened files from making every query slow."""
+def test_a_question_loads_nothing_heavy(home):
+    """Stops an import that would make every query slow; how long one takes is for the benchmarks."""
     arguments = ["query", "SHOW TABLES", "--tenant", "acme", "--home", str(home)]
     program = WHAT_IS_LOADED.format(HEAVY)
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        took.append(time.monotonic() - began)
-        assert (done.returncode, "vm_resources_hourly" in done.stdout) == (0, True), done.stderr
-        assert done.stderr.splitlines()[-1] == "[]"
-    assert min(took) < 1.5
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "vm_resources_hourly" in done.stdout) == (0, True), done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"

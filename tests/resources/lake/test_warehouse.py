@@ -349,12 +349,10 @@ def test_a_long_history_costs_only_the_days_asked(tmp_path):
         os.link(first, first.with_name(f"day={FIRST_DAY - timedelta(days=back)}.parquet"))
     unreadable = first.with_name(f"day={FIRST_DAY - timedelta(days=400)}.parquet")
     unreadable.write_bytes(b"no file that is opened")
-    began = time.monotonic()
     with open_session(lake, "acme", TABLES, LIMITS) as session:
         assert rows(session, "SELECT count(*) FROM vm_load WHERE day = DATE '2026-03-01'") == [(6,)]
         between = "SELECT count(*) FROM vm_load WHERE day BETWEEN DATE '2026-02-01' AND DATE '2026-03-01'"
         assert rows(session, between) == [(6 * 29,)]
-    assert time.monotonic() - began < 2
 
 
 def test_a_closed_session_answers_nothing(lake):
