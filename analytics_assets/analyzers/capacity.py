@@ -8,8 +8,9 @@ the platform, each node's CPU and memory. Method:
 3. The 95th percentile of each day's hourly 95th percentiles is projected (`kernels/projection.py`):
    along its line where the trend is significant, at its recent level elsewhere, with an upper bound
    from the errors that the same rule made at earlier days of the window.
-4. Time remaining is the first day on which the expected value, or conservatively the bound,
-   exceeds the usable part: 0 if today, null beyond the horizon. Levels go by the conservative one.
+4. Time remaining is the first day on which the expected value, or conservatively the bound of a
+   demand that grows, exceeds the usable part: 0 if today, null beyond the horizon. Levels go by the
+   conservative one. Without growth nothing runs out, however high its peaks: that is a wrong size.
 5. Size classes: `capacity_model/size_class.py`.
 
 Rules after vRealize/Aria Operations' capacity analytics (usable capacity, conservative bound,
@@ -83,7 +84,7 @@ TABLE = Table(
         ),
         _number(
             "time_remaining_days_conservative",
-            "days until the upper bound exceeds usable: 0 already, null not within the horizon",
+            "days until the bound of a growing demand exceeds usable: 0 already, null not within the horizon",
             "days",
             minimum=0,
         ),

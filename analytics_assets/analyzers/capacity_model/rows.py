@@ -170,12 +170,14 @@ def _ahead_of(projection: Projection, usable: Vector, parameters: CapacityParame
     expected, upper = projection.expected(days), projection.upper(days)
     # The last day is over and known: only what is expected of it can be "over now".
     upper[:, 0] = expected[:, 0]
+    # Without growth nothing runs out: peaks that pass the usable size already are a matter of size, not of time.
+    growing = (projection.slope > 0)[:, None]
     soon = expected[:, : parameters.remaining_days + 1].max(axis=1)
     return {
         "projected_30d": expected[:, 30],
         "projected_30d_high": upper[:, 30],
         "time_remaining_days_expected": first_above(expected, usable),
-        "time_remaining_days_conservative": first_above(upper, usable),
+        "time_remaining_days_conservative": first_above(np.where(growing, upper, expected), usable),
         "capacity_remaining": np.maximum(usable - soon, 0.0),
         "_needed": upper[:, : parameters.lasting_days + 1].max(axis=1),
     }
