@@ -21,7 +21,7 @@ from resources.lake.lake import Facts, Lake, MissingPartition
 from resources.lake.table import Table
 from resources.lake.warehouse import QueryLimits, TenantSession, open_session
 from resources.monitoring.source import MetricSource
-from resources.partition import Partition, day_start_ms
+from resources.partition import Partition
 
 Stage = Literal["processors", "analyzers", "visualizers", "reporters"]
 STAGES: tuple[Stage, ...] = ("processors", "analyzers", "visualizers", "reporters")
@@ -187,7 +187,7 @@ class Workplace:
     def as_of_ms(self, role: str) -> int:
         """Return the instant this day's data under `role` pretend to be at, the day's end unless they say otherwise."""
         stored = self.facts_of(role).as_of_ms
-        return stored if stored is not None else day_start_ms(self.partition.day) + 86_400_000
+        return stored if stored is not None else self.partition.end_ms
 
     def query(self, sql: str, days: Sequence[date] | None = None) -> pa.Table:
         """Return the rows of one SELECT over the upstream tables of this tenant, as views by table name.

@@ -7,13 +7,14 @@ tenant's VMs have on that node. A tenant's `_max` sums the VMs' maxima and so is
 their peaks need not have met.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics_assets.components import Component, Input, NoParameters, Result, Workplace
 from analytics_assets.processors.node_load import node_table
-from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.partition import PLATFORM
 
@@ -61,17 +62,12 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     if workplace.partition.tenant == PLATFORM:
         data, facts = node_table(workplace.metrics, workplace.partition, workplace.resolution_seconds, SYSTEM_LOAD)
     else:
-        data = tenant_load(workplace.read("samples"), workplace.read("inventory"))
-        stored = workplace.facts_of("samples")
-        facts = Facts(stored.as_of_ms, stored.samples_seen, stored.samples_expected, notes=stored.notes)
-        unplaced = workplace.read("samples", ["node_id"]).column("node_id").null_count
+        buckets = workplace.read("samples")
+        data, facts = tenant_load(buckets, workplace.read("inventory")), workplace.facts_of("samples")
+        unplaced = buckets.column("node_id").null_count
         if unplaced:
-            facts = Facts(
-                stored.as_of_ms,
-                stored.samples_seen,
-                stored.samples_expected,
-                notes=(*stored.notes, f"{unplaced} buckets of VMs whose node is unknown are summed as node 'unknown'."),
-            )
+            note = f"{unplaced} buckets of VMs whose node is unknown are summed as node 'unknown'."
+            facts = replace(facts, notes=(*facts.notes, note))
     return Result(data, facts, numbers={"nodes": len(data.column("node_id").unique())})
 
 

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from analytics_assets.charts.frame import Heading
 from analytics_assets.charts.heatmap import Grid, heatmap
+from analytics_assets.charts.result import charts_result
 from analytics_assets.charts.samples import HOUR_MS, Samples, between, identifier, literal, samples_of
 from analytics_assets.charts.scale import format_days, format_instant, format_value
-from analytics_assets.charts.table import CHART, Chart, chart_rows, result_sha256
-from analytics_assets.charts.thumbnail import thumbnail
+from analytics_assets.charts.table import CHART, Chart, result_sha256
 from analytics_assets.charts.wording import metric_words
 from analytics_assets.components import Component, Input, Parameters, Result, Workplace
 from resources.partition import day_start_ms
@@ -82,13 +82,7 @@ def compute(workplace: Workplace, parameters: HeatmapParameters) -> Result:
     days = workplace.partition.trailing_days(parameters.days)
     scope = Scope(workplace, samples, days, parameters.rows)
     charts = [heatmap_of(scope, stem) for stem in samples.chosen(parameters.metrics, DEFAULT_METRICS)]
-    drawn = [chart.svg for chart in charts if chart.svg is not None]
-    return Result(
-        chart_rows(charts),
-        workplace.facts(as_of_ms=workplace.as_of_ms("samples")),
-        preview_svg=thumbnail(drawn[0]) if drawn else None,
-        numbers={"charts": len(drawn), "charts_without_data": len(charts) - len(drawn)},
-    )
+    return charts_result(workplace, charts)
 
 
 def heatmap_of(scope: Scope, stem: str) -> Chart:

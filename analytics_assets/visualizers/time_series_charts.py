@@ -18,10 +18,10 @@ from pydantic import Field
 
 from analytics_assets.charts.describe import each_in_words, highest_in_words
 from analytics_assets.charts.frame import Heading
+from analytics_assets.charts.result import charts_result
 from analytics_assets.charts.samples import HOUR_MS, Samples, between, identifier, literal, samples_of
 from analytics_assets.charts.scale import format_days, format_slope, format_value
-from analytics_assets.charts.table import CHART, Chart, chart_rows, result_sha256
-from analytics_assets.charts.thumbnail import thumbnail
+from analytics_assets.charts.table import CHART, Chart, result_sha256
 from analytics_assets.charts.time_series import MOST_LINES, MOST_PANELS, Series, Span, Words, line_chart, panel_chart
 from analytics_assets.charts.trend_line import Trend
 from analytics_assets.charts.wording import ADDITIVE_UNITS, metric_words, top_title
@@ -135,13 +135,7 @@ def compute(workplace: Workplace, parameters: TimeSeriesParameters) -> Result:
         charts.append(highest_chart(scope, stem))
         if workplace.tables("trends"):
             charts.append(steepest_chart(scope, stem))
-    drawn = [chart.svg for chart in charts if chart.svg is not None]
-    return Result(
-        chart_rows(charts),
-        workplace.facts(as_of_ms=workplace.as_of_ms("samples")),
-        preview_svg=thumbnail(drawn[0]) if drawn else None,
-        numbers={"charts": len(drawn), "charts_without_data": len(charts) - len(drawn)},
-    )
+    return charts_result(workplace, charts)
 
 
 def vm_overview(scope: Scope, stem: str) -> Chart:
