@@ -9,7 +9,7 @@ import click
 from portal.options import home_option, json_option, settings_for
 from portal.result_formats import aligned
 from portal.tables import markdown_table
-from resources.settings import PREFIX, Settings, describe_range, given_settings
+from resources.settings import PREFIX, Settings, describe_range, given_settings, shown
 
 HEADER = ("name", "value", "origin", "range", "default", "description")
 DOCUMENTED = ("name", "environment", "range", "default", "description")
@@ -44,7 +44,7 @@ def in_force(home: Path | None) -> list[dict[str, Any]]:
         {
             "name": name,
             "environment": f"{PREFIX}{name.upper()}",
-            "value": values[name],
+            "value": shown(name, values[name]),
             "origin": given[name][1] if name in given else "default",
             "range": describe_range(name),
             "default": None if defaults[name] is None else _plain(defaults[name]),
@@ -55,4 +55,6 @@ def in_force(home: Path | None) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if value == ():
+        return None
     return value if isinstance(value, int | float | str) else str(value)

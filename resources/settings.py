@@ -1,6 +1,8 @@
 """All settings: environment variables `ANALYTICS_*`, then `analytics.toml` in the home, then defaults."""
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -13,6 +15,11 @@ from resources.errors import InvalidInput
 from resources.partition import parse_day
 
 PREFIX = "ANALYTICS_"
+URL = r"^https?://[^\s@?#]+$"
+LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+
+Pairs = tuple[tuple[str, str], ...]
+"""A table of names and texts; in the environment a JSON object."""
 FILE_NAME = "analytics.toml"
 
 
@@ -22,19 +29,83 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(Path("novacron-home"), description="Folder that holds everything that is written.")
-    source: Literal["files", "simulated"] = Field(
+    source: Literal["files", "simulated", "prometheus", "victoriametrics"] = Field(
         "files",
         description="Where samples come from. Tenants with imported traces always read those.",
     )
     first_day: date | None = Field(
         None,
-        description="First day of the grid (YYYY-MM-DD). Unset: the first day that the source has samples of.",
+        description="First day of the grid (YYYY-MM-DD). Unset: the first day that the source has samples of; "
+        "must be set where the source is a server.",
     )
+    prometheus_url: str | None = Field(
+        None, pattern=URL, description="Where Prometheus answers, such as http://prometheus:9090, without credentials."
+    )
+    victoriametrics_url: str | None = Field(
+        None, pattern=URL, description="Where VictoriaMetrics answers, such as http://victoria:8428."
+    )
+    source_read_method: Literal["auto", "remote-read-chunks", "remote-read-samples", "query"] = Field(
+        "auto", description="How Prometheus is read; auto takes the first of these that it offers."
+    )
+    source_bearer_token_file: Path | None = Field(
+        None, description="File with a bearer token, read again for every request."
+    )
+    source_username: str | None = Field(None, description="User name for basic authentication.")
+    source_password_file: Path | None = Field(None, description="File with the password for basic authentication.")
+    source_ca_file: Path | None = Field(
+        None, description="File (PEM) with the authorities that may sign for the server."
+    )
+    source_headers: Pairs = Field(
+        (), repr=False, description="More request headers, such as X-Scope-OrgID; their values are never shown."
+    )
+    source_read_timeout_seconds: float = Field(
+        60, gt=0, le=3600, description="Seconds without a byte after which a request is given up."
+    )
+    source_request_timeout_seconds: float = Field(600, gt=0, le=86_400, description="Seconds a whole request may take.")
+    source_attempts: int = Field(5, ge=1, le=20, description="Times a request is tried when it fails in passing.")
+    source_concurrency: int = Field(2, ge=1, le=64, description="Requests to the source at one time, a count.")
+    source_chunk_samples: int = Field(
+        2_000_000, ge=1_000, le=50_000_000, description="Samples that one request should bring, a count."
+    )
+    source_max_entities: int = Field(
+        100_000, ge=1, le=10_000_000, description="VMs that one tenant may have in a day before it is refused, a count."
+    )
+    source_interval_seconds: int | None = Field(
+        None, ge=1, le=3600, description="Seconds between two samples of a series. Unset: measured from the samples."
+    )
+    source_partial_answers: Literal["refuse", "accept"] = Field(
+        "refuse",
+        description="What to do when the source warns that its answer is not whole: fail and keep what was stored, "
+        "or store it with the warnings.",
+    )
+    source_fewer_samples: Literal["refuse", "accept"] = Field(
+        "refuse",
+        description="What to do when the source has fewer samples than are stored, as after its retention: fail and "
+        "keep what was stored, or overwrite it.",
+    )
+    max_new_tenants: int = Field(
+        20, ge=1, le=10_000, description="New tenants that discovery registers at once, a count; the rest wait."
+    )
+    inventory: Literal["auto", "none", "file", "prometheus", "libvirt"] = Field(
+        "auto",
+        description="Where VM sizes come from; auto: with the samples, or inventory_file, or what a libvirt exporter "
+        "tells the source.",
+    )
+    inventory_file: Path | None = Field(None, description="CSV or JSON file with VM sizes.")
+    inventory_queries: Pairs = Field(
+        (), description="PromQL expression by column (vcpus, memory_bytes, disk_bytes, state), in place of libvirt's."
+    )
+    inventory_vm_label: str = Field("uuid", pattern=LABEL, description="Label of these queries that holds the VM's id.")
+    inventory_name_label: str = Field("domain", pattern=LABEL, description="Label that holds the VM's name.")
+    libvirt_uri: str | None = Field(None, description="Where libvirt answers, such as qemu+ssh://node/system.")
     resolution_seconds: int = Field(
         300, ge=60, le=3600, description="Width of a bucket of the sample tables, in seconds; must divide an hour."
     )
     minimum_coverage: float = Field(
         0.7, ge=0, le=1, description="Share of expected samples below which an analysis says insufficient_data."
+    )
+    low_coverage: Literal["warn", "block"] = Field(
+        "warn", description="Whether a day below minimum_coverage is a warning, or stops what would be made from it."
     )
     max_partitions_per_run: int = Field(
         10, ge=1, le=100, description="Partitions that one run of a backfill computes, a count."
@@ -72,6 +143,20 @@ class Settings(BaseModel):
             raise ValueError("true and false are not values of it")
         return value
 
+    @field_validator("source_headers", "inventory_queries", mode="before")
+    @classmethod
+    def _is_a_table(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError("it is not a JSON object") from error
+        if isinstance(value, tuple):
+            return value
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise ValueError("it is not a table of names and texts")
+        return tuple(sorted(value.items()))
+
     @field_validator("first_day", "simulated_first_day", mode="before")
     @classmethod
     def _is_a_day(cls, value: Any) -> Any:
@@ -97,6 +182,16 @@ class Settings(BaseModel):
         if 86_400 % value:
             raise ValueError("a day must be a whole number of samples")
         return value
+
+    @property
+    def is_live(self) -> bool:
+        """Whether samples come from a server, which may be down, behind or forgetful."""
+        return self.source in ("prometheus", "victoriametrics")
+
+    @property
+    def inventory_root(self) -> Path:
+        """Where sizes that were observed, and cannot be asked for again, are kept."""
+        return self.home / "inventory"
 
     @property
     def lake_root(self) -> Path:
@@ -155,6 +250,9 @@ def given_settings(
     except RuntimeError as error:
         raise InvalidInput(f"setting home = {named!r} ({origin}): {error} Write the folder out.") from error
     values = {**_read_file(place / FILE_NAME), **given, "home": (str(place), origin)}
+    for name, (value, where) in values.items():
+        if name.endswith("_file") and isinstance(value, str):
+            values[name] = (str(place / Path(value).expanduser()), where)  # a relative one lies in the home
     _refuse_unknown(values)
     return values
 
@@ -179,7 +277,9 @@ def _refuse_unknown(values: Mapping[str, tuple[Any, str]]) -> None:
     for name, (value, origin) in values.items():
         if name not in Settings.model_fields:
             known = ", ".join(sorted(Settings.model_fields))
-            raise InvalidInput(f"setting {name} = {value!r} ({origin}) does not exist. Settings are: {known}.")
+            raise InvalidInput(
+                f"setting {name} = {shown(name, value)!r} ({origin}) does not exist. Settings are: {known}."
+            )
 
 
 def _explain(problem: Any, values: Mapping[str, tuple[Any, str]]) -> str:
@@ -187,24 +287,37 @@ def _explain(problem: Any, values: Mapping[str, tuple[Any, str]]) -> str:
     value, origin = values.get(name, ("", "default"))
     field = Settings.model_fields[name]
     return (
-        f"setting {name} = {value!r} ({origin}) is wrong: {problem['msg']}. "
+        f"setting {name} = {shown(name, value)!r} ({origin}) is wrong: {problem['msg']}. "
         f"Allowed: {describe_range(name)}. {field.description}"
     )
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return a setting's value as it may be printed: without the secrets that headers and addresses may hold."""
+    if name == "source_headers" and value:
+        pairs = value.items() if isinstance(value, dict) else value
+        return {key: "***" for key, _ in pairs} if not isinstance(value, str) else "***"
+    if name.endswith("_url") and isinstance(value, str):
+        return re.sub(r"//[^/]*@", "//***@", value)
+    return value
 
 
 def describe_range(name: str) -> str:
     """Return the allowed values of the setting `name` as text, such as `1 to 100`."""
     schema = Settings.model_json_schema()["properties"][name]
     options = [schema, *schema.get("anyOf", [])]
+    if Settings.model_fields[name].annotation == Pairs:
+        return "a table of names and texts"
     for option in options:
         if "enum" in option:
             return ", ".join(str(value) for value in option["enum"])
-        if "minimum" in option or "maximum" in option:
-            return f"{option.get('minimum', '-')} to {option.get('maximum', '-')}"
+        if "maximum" in option:
+            low = f"above {option['exclusiveMinimum']:g}, up" if "exclusiveMinimum" in option else option["minimum"]
+            return f"{low} to {option['maximum']:g}" if isinstance(low, str) else f"{low} to {option['maximum']}"
         if option.get("format") == "date":
             return "a day as YYYY-MM-DD"
         if option.get("format") == "path":
-            return "a folder"
+            return "a file" if name.endswith("_file") else "a folder"
         if "pattern" in option:
             return f"text that matches {option['pattern']}"
     return str(schema.get("type", "text"))

@@ -1,14 +1,16 @@
 """NovaCron's metrics: the name the exporter gives, what it measures, and the column it fills.
 
-A gauge is averaged on the grid; a counter becomes a rate. Where a source has a rate already (trace
+A gauge is averaged on the grid; a counter becomes a rate; a histogram is exposed as the counters
+`..._bucket`, `..._sum` and `..._count`. VM series carry `tenant_id`; those of nodes, storage tiers
+and links carry none and belong to the platform. Where a source has a rate already (trace
 files do), it offers the gauge named `..._bytes_per_second`, and either name fills the column.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["gauge", "counter"]
-Entity = Literal["vm", "node"]
+Kind = Literal["gauge", "counter", "histogram"]
+Entity = Literal["vm", "node", "tier", "interface", "link", "tenant"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,40 @@ NODE_METRICS = (
     Metric(
         "novacron_system_load_average", "gauge", "node", "load_average", "", "run queue length by period 1m, 5m, 15m"
     ),
+    Metric("novacron_system_disk_usage_bytes", "gauge", "node", "disk_bytes", "bytes", "disk in use by mountpoint"),
 )
 
-METRICS = {metric.name: metric for metric in (*VM_METRICS, *NODE_METRICS)}
+STORAGE_METRICS = (
+    Metric("novacron_storage_usage_bytes", "gauge", "tier", "used_bytes", "bytes", "space in use"),
+    Metric("novacron_storage_iops", "gauge", "tier", "iops", "1/s", "operations by operation read, write"),
+    Metric(
+        "novacron_storage_throughput_bytes_per_second", "gauge", "tier",
+        "throughput_bytes_per_second", "bytes/s", "throughput by direction read, write",
+    ),
+    Metric("novacron_storage_latency_seconds", "histogram", "tier", "latency_seconds", "s", "latency by operation"),
+)  # fmt: skip
+
+NETWORK_METRICS = (
+    Metric(
+        "novacron_network_bandwidth_bytes_per_second", "gauge", "interface",
+        "bandwidth_bytes_per_second", "bytes/s", "traffic of an interface by direction",
+    ),
+    Metric("novacron_network_latency_seconds", "histogram", "link", "latency_seconds", "s", "latency between nodes"),
+    Metric("novacron_network_packet_loss_rate", "gauge", "link", "packet_loss_rate", "", "share of packets lost"),
+)  # fmt: skip
+
+COUNT_METRICS = (
+    Metric("novacron_vm_count", "gauge", "tenant", "vm_count", "", "VMs by status and node"),
+    Metric("novacron_vm_migrations_total", "counter", "link", "migrations", "", "migrations between nodes"),
+)
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        *VM_METRICS, *NODE_METRICS, *STORAGE_METRICS, *NETWORK_METRICS, *COUNT_METRICS,
+    )
+}  # fmt: skip
+"""Every metric by its name; a histogram by its family's name."""
 
 VM_COLUMNS = tuple(dict.fromkeys(metric.column for metric in VM_METRICS))
 """The stems of a VM's measured columns, in the order the tables have them."""

@@ -62,7 +62,11 @@ def test_the_process_environment_is_the_default(home, monkeypatch):
         ({"ANALYTICS_QUERY_THREADS": ""}, "query_threads = ''"),
         ({"ANALYTICS_QUERY_THREADS": "1.5"}, "query_threads = '1.5'"),
         ({"ANALYTICS_MINIMUM_COVERAGE": "nan"}, "Allowed: 0 to 1"),
-        ({"ANALYTICS_SOURCE": "prometheus"}, "Allowed: files, simulated"),
+        ({"ANALYTICS_SOURCE": "influx"}, "Allowed: files, simulated, prometheus, victoriametrics"),
+        ({"ANALYTICS_PROMETHEUS_URL": "prometheus:9090"}, "such as http://prometheus:9090"),
+        ({"ANALYTICS_SOURCE_HEADERS": "X-Scope-OrgID: a"}, "it is not a JSON object"),
+        ({"ANALYTICS_SOURCE_HEADERS": '["a"]'}, "it is not a table of names and texts"),
+        ({"ANALYTICS_SOURCE_READ_TIMEOUT_SECONDS": "0"}, "Allowed: above 0, up to 3600"),
         ({"ANALYTICS_RESOLUTION_SECONDS": "420"}, "an hour must be a whole number of buckets"),
         ({"ANALYTICS_SIMULATED_INTERVAL_SECONDS": "7"}, "a day must be a whole number of samples"),
         ({"ANALYTICS_FIRST_DAY": "2026-02-30"}, "'2026-02-30' is not a day"),
@@ -138,3 +142,30 @@ def test_a_day_in_toml_and_as_text_are_the_same(home):
 def test_every_setting_is_described_with_its_range(name):
     assert Settings.model_fields[name].description
     assert describe_range(name) not in ("", "string", "integer", "number")
+
+
+def test_a_secret_of_a_wrong_setting_is_not_shown(home):
+    """Stops a password in an address, or a header's value, from reaching a terminal or a log."""
+    for environment in (
+        {"ANALYTICS_PROMETHEUS_URL": "http://operator:hunter2@prometheus:9090"},
+        {"ANALYTICS_SOURCE_HEADERS": '{"X-Key": 5, "X-Other": "hunter2"}'},
+        {"ANALYTICS_SOURCE_HEADERS": "hunter2"},
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            load_settings(home, environment)
+        assert "hunter2" not in str(caught.value)
+    settings = load_settings(home, {"ANALYTICS_SOURCE_HEADERS": '{"X-Key": "hunter2"}'})
+    assert "hunter2" not in repr(settings)
+
+
+def test_tables_come_alike_from_the_file_and_the_environment(home):
+    """Stops the order of a table's lines, or where it was written, from changing what it says."""
+    write(home, "[source_headers]\nX-B = '2'\nX-A = '1'\n")
+    assert load_settings(home, {}).source_headers == (("X-A", "1"), ("X-B", "2"))
+    assert load_settings(home, {"ANALYTICS_SOURCE_HEADERS": '{"X-C": "3"}'}).source_headers == (("X-C", "3"),)
+
+
+def test_a_relative_file_lies_in_the_home(home):
+    """Stops a daemon started elsewhere from looking for the token in its own folder."""
+    write(home, "source_bearer_token_file = 'token'\n")
+    assert load_settings(home, {}).source_bearer_token_file == home / "token"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from resources.errors import InvalidInput
 from resources.inventory.source import INVENTORY_SCHEMA
 from resources.lake.lake import Lake
 from resources.monitoring.metrics import METRICS
+from resources.monitoring.selector import NAME, Selector, parse_selector
 from resources.monitoring.source import SeriesBatch
 from resources.monitoring.traces.store import TRACE_INVENTORY, Summary, TraceStore
 from resources.partition import day_of_ms, days_between
@@ -35,6 +37,9 @@ class TraceFiles:
         """Return the tenants with imported traces."""
         return [tenant for tenant in Lake(self.root).tenants() if self.has(tenant)]
 
+    def refused_tenants(self) -> dict[str, str]:
+        return {}  # an import takes legal tenant ids only
+
     def has(self, tenant: str) -> bool:
         """Return whether traces of `tenant` were imported."""
         return TraceStore(self.root, tenant).summary() is not None
@@ -52,18 +57,14 @@ class TraceFiles:
         """
         return self._summary(tenant).sample_interval_seconds
 
-    def samples(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Iterator[SeriesBatch]:
-        """Yield the samples of `metrics` in `[start_ms, end_ms)`, a series for each VM and node it ran on.
+    def samples(self, tenant: str, selectors: Sequence[str], start_ms: int, end_ms: int) -> Iterator[SeriesBatch]:
+        """Yield the samples of `selectors` in `[start_ms, end_ms)`, a series for each VM and node it ran on.
 
         Raises:
             CorruptPartition: a stored day is damaged.
         """
-        offered = {name: METRICS[name].column for name in metrics if name in METRICS}
-        columns = {
-            name: column
-            for name, column in offered.items()
-            if METRICS[name].kind == "gauge" and METRICS[name].entity == "vm"
-        }
+        wanted = [(name, parse_selector(text)) for text in selectors for name in offered_by(parse_selector(text))]
+        columns = {name: METRICS[name].column for name, _ in wanted}
         if not columns or end_ms <= start_ms:
             return
         store = TraceStore(self.root, tenant)
@@ -75,10 +76,12 @@ class TraceFiles:
             rows = store.samples(days, read, vms)
             ts = np.asarray(rows.column("ts").cast(pa.int64()).combine_chunks())
             rows = rows.filter(pa.array((ts >= start_ms) & (ts < end_ms)))
-            for name, column in columns.items():
-                batch = _batch(name, rows.select(["vm_id", "ts", "node_id", column]), tenant, names)
+            for name, selector in wanted:
+                batch = _batch(name, rows.select(["vm_id", "ts", "node_id", columns[name]]), tenant, names)
                 if batch is not None:
-                    yield batch
+                    batch = batch.where(partial(selector.matches, name))
+                    if batch.labels:
+                        yield batch
 
     def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
         """Return the sizes and places that held in `[start_ms, end_ms)`, by `INVENTORY_SCHEMA`.
@@ -130,6 +133,17 @@ class TraceFiles:
         return {vm: name for vm, name in pairs if name}
 
 
+def offered_by(selector: Selector) -> list[str]:
+    """Return the metrics a trace can have that `selector` may mean: the gauges of VMs, by name."""
+    return [
+        name
+        for name, metric in METRICS.items()
+        if metric.kind == "gauge"
+        and metric.entity == "vm"
+        and all(matcher.matches(name) for matcher in selector.matchers if matcher.label == NAME)
+    ]
+
+
 def _batch(metric: str, rows: pa.Table, tenant: str, names: dict[str, str]) -> SeriesBatch | None:
     """Return the values of `rows` as series of VM and node, None where there is no value."""
     rows = rows.filter(rows.column(3).is_valid())
@@ -152,7 +166,8 @@ def _batch(metric: str, rows: pa.Table, tenant: str, names: dict[str, str]) -> S
         labels.append(label)
     ts = np.asarray(rows.column("ts").cast(pa.int64()).combine_chunks())
     values = np.asarray(rows.column(3).combine_chunks(), dtype=np.float64)
-    return SeriesBatch(metric, tuple(labels), np.r_[starts, len(order)].astype(np.int64), ts[order], values[order])
+    offsets = np.r_[starts, len(order)].astype(np.int64)
+    return SeriesBatch(metric, tuple(labels), offsets, ts[order], values[order], method="imported traces")
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:

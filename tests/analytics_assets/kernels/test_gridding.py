@@ -104,7 +104,7 @@ def test_a_frozen_twin_is_cut_off_where_it_stopped_changing():
     )
     found = cells(gridded)
     assert found["a", 11] == (pytest.approx(np.mean([value for ts, value in new[-5:]])), 69.0, 5)
-    assert gridded.frozen == 39
+    assert gridded.frozen == 40  # the old series after its last change, and the new one at that instant
     assert [gridded.places[code] for code in gridded.place[[0, 11]]] == ["n1", "n2"]
 
 
