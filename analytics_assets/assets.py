@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,16 +19,21 @@ from dagster import AssetExecutionContext
 from analytics_assets.components import Instance, Result, Workplace
 from analytics_assets.partitions import grid
 from resources.analytics_home import AnalyticsHome
-from resources.errors import AnalyticsError, TransientFailure
-from resources.lake.lake import Lake, Stored
+from resources.errors import AnalyticsError, PermanentFailure, TransientFailure
+from resources.lake.lake import CorruptPartition, Facts, Lake, Stored
 from resources.lake.table import Column, TableViolation
 from resources.lake.warehouse import QueryLimits
+from resources.monitoring.watched import WatchedSource
 from resources.partition import Partition
 from resources.settings import Settings
 
 STORED_CHECK = "stored_as_declared"
 COVERAGE_CHECK = "coverage"
 RETRIES, FIRST_RETRY_SECONDS = 2, 5.0
+
+KEPT_SHARE = 0.99
+"""A day may come out with so much fewer samples than are stored of it: which of a migrated VM's series
+speaks is known only afterwards."""
 
 PartitionListener = Callable[[str, str], None]
 _listener: ContextVar[PartitionListener | None] = ContextVar("partition_listener", default=None)
@@ -68,7 +74,9 @@ def build_asset(instance: Instance, settings: Settings) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 COVERAGE_CHECK,
                 asset=key,
-                description=f"At least {settings.minimum_coverage:.0%} of the expected samples are there.",
+                blocking=settings.low_coverage == "block",
+                description=f"At least {settings.minimum_coverage:.0%} of the expected samples are there, and the "
+                "source did not warn that some may be missing.",
             )
         )
 
@@ -119,14 +127,20 @@ def _materialize(context: AssetExecutionContext, instance: Instance, home: Analy
         _raise_failure(context, instance, metadata, failed)
     for partition, about in metadata.items():
         context.add_asset_metadata(about, asset_key=instance.table.name, partition_key=partition.key)
-    return dg.MaterializeResult(check_results=_check(instance, lake, done, settings.minimum_coverage))
+    return dg.MaterializeResult(check_results=_check(instance, lake, done, settings))
 
 
 def compute_partition(
     instance: Instance, partition: Partition, settings: Settings, lake: Lake, home: AnalyticsHome
 ) -> tuple[Result, Stored]:
-    """Compute and store one partition of `instance`; what was stored stays if it fails."""
+    """Compute and store one partition of `instance`; what was stored stays if it fails.
+
+    Raises:
+        TransientFailure: the source cannot be read now, or not whole.
+        PermanentFailure: it fails until something is changed, or the source has forgotten what is stored.
+    """
     sources = home.sources()
+    watched = WatchedSource(sources)
     limits = QueryLimits(
         max_rows=settings.query_max_rows,
         timeout_seconds=settings.query_timeout_seconds,
@@ -137,14 +151,48 @@ def compute_partition(
         partition=partition,
         instance=instance,
         lake=lake,
-        metrics=sources,
+        metrics=watched,
         inventory=sources,
         limits=limits,
         resolution_seconds=settings.resolution_seconds,
         minimum_coverage=settings.minimum_coverage,
     ) as workplace:
         result = instance.component.compute(workplace, instance.parameters)
-    return result, lake.write(instance.table, partition, result.data, result.facts, result.files)
+    low = _low_coverage(instance, partition, lake, settings.minimum_coverage)
+    facts = replace(watched.completed(result.facts), low_coverage=low)
+    if settings.is_live and settings.source_fewer_samples == "refuse":
+        _refuse_to_forget(instance, partition, lake, facts)
+    return result, lake.write(instance.table, partition, result.data, facts, result.files)
+
+
+def _low_coverage(instance: Instance, partition: Partition, lake: Lake, minimum: float) -> tuple[str, ...]:
+    """Return the tables of this day that `instance` reads and that lack samples, or rest on ones that do."""
+    low: set[str] = set()
+    for source in instance.upstream:
+        if not lake.has(source.table.name, partition.tenant, partition.day):
+            continue
+        facts = lake.footer(source.table.name, partition)[1]
+        low.update(facts.low_coverage)
+        if source.component.table.measured and facts.coverage is not None and facts.coverage < minimum:
+            low.add(source.table.name)
+    return tuple(sorted(low))
+
+
+def _refuse_to_forget(instance: Instance, partition: Partition, lake: Lake, facts: Facts) -> None:
+    """Keep a stored day from being overwritten with less, as when it left the source's retention."""
+    if "metrics" not in instance.component.reads or not lake.has(instance.table.name, partition.tenant, partition.day):
+        return
+    try:
+        stored = lake.footer(instance.table.name, partition)[1].samples_seen or 0
+    except CorruptPartition:
+        return  # there is nothing left to keep
+    found = facts.samples_seen or 0
+    if found < KEPT_SHARE * stored:
+        raise PermanentFailure(
+            f"table {instance.table.name}, {partition.key}: the source now has {found} samples where {stored} are "
+            "stored; it has probably forgotten that day. The stored day was kept. To overwrite it, set "
+            "ANALYTICS_SOURCE_FEWER_SAMPLES=accept."
+        )
 
 
 def _raise_failure(
@@ -174,7 +222,7 @@ def _raise_failure(
 
 
 def _check(
-    instance: Instance, lake: Lake, done: Mapping[Partition, Stored], minimum_coverage: float
+    instance: Instance, lake: Lake, done: Mapping[Partition, Stored], settings: Settings
 ) -> list[dg.AssetCheckResult]:
     """Return the checks of a run's partitions; each names the partitions that fail it."""
     broken: dict[str, str] = {}
@@ -198,14 +246,23 @@ def _check(
         low = {
             partition.key: round(coverage, 4)
             for partition, stored in done.items()
-            if (coverage := stored.facts.coverage) is not None and coverage < minimum_coverage
+            if (coverage := stored.facts.coverage) is not None and coverage < settings.minimum_coverage
+        }
+        warned = {
+            partition.key: list(stored.facts.warnings) for partition, stored in done.items() if stored.facts.warnings
         }
         results.append(
             dg.AssetCheckResult(
                 check_name=COVERAGE_CHECK,
-                passed=not low,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={"minimum": minimum_coverage, "below_minimum": dg.MetadataValue.json(low)},
+                passed=not low and not warned,
+                severity=dg.AssetCheckSeverity.ERROR
+                if settings.low_coverage == "block"
+                else dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "minimum": settings.minimum_coverage,
+                    "below_minimum": dg.MetadataValue.json(low),
+                    "warnings": dg.MetadataValue.json(warned),
+                },
             )
         )
     return results
@@ -229,6 +286,12 @@ def _partition_metadata(result: Result, stored: Stored) -> dict[str, Any]:
             "samples_seen": facts.samples_seen,
             "samples_expected": facts.samples_expected,
         }
+    if facts.series is not None:
+        metadata |= {"series": facts.series, "read_methods": ", ".join(facts.read_methods)}
+    if facts.warnings:
+        metadata["warnings"] = dg.MetadataValue.json(list(facts.warnings))
+    if facts.low_coverage:
+        metadata["low_coverage"] = dg.MetadataValue.json(list(facts.low_coverage))
     if facts.as_of_ms is not None:
         metadata["as_of"] = datetime.fromtimestamp(facts.as_of_ms / 1000, UTC).isoformat()
     if facts.days_read or facts.days_missing:

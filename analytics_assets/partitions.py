@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import dagster as dg
 
+from resources.errors import InvalidInput
 from resources.partition import check_tenant
 from resources.settings import Settings
 from resources.sources import open_sources
@@ -42,7 +43,16 @@ def _grid_from(first_day: date) -> dg.MultiPartitionsDefinition:
 
 
 def grid_first_day(settings: Settings) -> date:
-    """Return the first day of the grid: the setting, else the first day that a source has samples of."""
+    """Return the first day of the grid: the setting, else the first day that a source has samples of.
+
+    Raises:
+        InvalidInput: it is not set, and the source is a server: the grid must be there when a server is not.
+    """
+    if settings.first_day is None and settings.is_live:
+        raise InvalidInput(
+            f"source = {settings.source} needs the setting first_day, the first UTC day to analyse. Set "
+            "ANALYTICS_FIRST_DAY=YYYY-MM-DD; `novacron-analytics source check` says since when there are samples."
+        )
     return settings.first_day or open_sources(settings).first_day() or FALLBACK_FIRST_DAY
 
 

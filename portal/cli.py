@@ -10,6 +10,7 @@ from resources.errors import AnalyticsError
 COMMANDS = {
     "demo": ("portal.demo", "Simulate a fleet, analyse it whole, and say what was found."),
     "import": ("portal.import_traces", "Import trace files of a tenant's VMs."),
+    "source": ("portal.source", "Try the monitoring server that samples come from."),
     "run": ("portal.run", "Materialize a pipeline for a tenant and some days."),
     "dev": ("portal.dev", "Open Dagster's UI, with its daemon, on this home."),
     "query": ("portal.query", "Ask one SELECT of a tenant's tables."),

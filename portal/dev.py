@@ -24,7 +24,8 @@ def command(port: int, host: str, home: Path | None) -> None:
     settings = settings_for(home)
     with open_instance(settings):
         pass
-    register_tenants(settings, known_tenants(settings))
+    if not settings.is_live:  # a server may be down; the sensor asks it, and takes new tenants a few at a time
+        register_tenants(settings, known_tenants(settings))
     environment = {
         **os.environ,
         "ANALYTICS_HOME": str(settings.home),

@@ -64,8 +64,9 @@ def plan_run(
     chosen = tenants or (known if pipeline.tenants is None else [name for name in pipeline.tenants if name in known])
     if not chosen:
         raise InvalidInput("there are no tenants yet. Import traces, or run the demo.")
-    extents = [extent for tenant in chosen if (extent := sources.extent(tenant))]
-    if not extents and (first is None or last is None):
+    wanted = first is None or last is None
+    extents = [extent for tenant in chosen if (extent := sources.extent(tenant))] if wanted else []
+    if not extents and wanted:
         raise InvalidInput(f"no source has samples of {', '.join(chosen)}. Give --from and --to.")
     begin = parse_day(first) if first else min(extent[0] for extent in extents)
     end = parse_day(last) if last else min(today, max(extent[1] for extent in extents))

@@ -48,12 +48,13 @@ def command(home: Path | None, as_json: bool) -> None:
     Days are those of the gridded samples: of the VMs, and of the nodes for the platform. Rows,
     coverage and bytes are of the last 28 stored days of it.
     """
-    from resources.sources import known_tenants
+    from resources.sources import open_sources
 
     settings = settings_for(home)
+    sources = open_sources(settings)
     lake = Lake(settings.lake_root)
     base = base_tables(settings)
-    names = sorted({*lake.tenants(), *known_tenants(settings)})
+    names = sorted({*lake.tenants(), *sources.tenants()})
     found = [summarize(lake, name, base[name == PLATFORM]) for name in names]
     if as_json:
         click.echo(json.dumps([asdict(summary) for summary in found], indent=2))
@@ -63,6 +64,8 @@ def command(home: Path | None, as_json: bool) -> None:
         click.echo(aligned(header, rows, numbers=("days", "rows", "coverage", "bytes")), nl=False)
     else:
         click.echo('no tenant yet: import traces, or set source = "simulated"', err=True)
+    for label, why in sources.refused_tenants().items():
+        click.echo(f"in quarantine, never read: tenant label {label[:80]!r}: {why}", err=True)
     if any(summary.damaged for summary in found):
         sys.exit(1)
 

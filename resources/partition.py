@@ -1,6 +1,7 @@
 """One cell of the grid: a tenant and a UTC day, and the rules both must keep."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -27,6 +28,24 @@ def check_tenant(value: str) -> str:
         f"{shown!r} is not a tenant id. Use 1 to 63 characters out of a-z, 0-9, '_', '.' and '-', "
         "beginning with a letter or a digit."
     )
+
+
+def sort_out_tenants(labels: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return those of `labels` that may be tenants, sorted, and the others, each with the reason.
+
+    Labels come from outside: one that is no tenant id, or that is the platform's own, is never used.
+    """
+    legal, refused = [], {}
+    for label in sorted(set(labels)):
+        if not label:
+            continue
+        if label == PLATFORM:
+            refused[label] = f"{PLATFORM} is the reserved id of the operator"
+        elif TENANT_PATTERN.fullmatch(label):
+            legal.append(label)
+        else:
+            refused[label] = "not 1 to 63 characters out of a-z, 0-9, '_', '.' and '-', beginning with one of a-z, 0-9"
+    return legal, refused
 
 
 def parse_day(text: str) -> date:

@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from resources.inventory.source import InventorySource
+from resources.errors import InvalidInput
+from resources.inventory.source import InventorySource, NoInventory
+from resources.monitoring.server.connection import Connection
 from resources.monitoring.simulated.source import SimulatedFleet
 from resources.monitoring.source import MetricSource, SeriesBatch
 from resources.monitoring.traces.source import TraceFiles
 from resources.settings import Settings
 
-
-class Source(MetricSource, InventorySource, Protocol):
-    """A source of both samples and sizes."""
+if TYPE_CHECKING:
+    from resources.monitoring.server.source import ServerSource
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class TenantSources:
     """Samples and sizes of every tenant, each from the source that has them."""
 
     traces: TraceFiles
-    configured: Source | None
+    configured: MetricSource | None
+    sizes: InventorySource
     kind: str = "by tenant"
 
-    def of(self, tenant: str) -> Source:
+    def of(self, tenant: str) -> MetricSource:
         """Return the source of `tenant`; one without imported traces and configured source has no samples."""
         if self.configured is None or self.traces.has(tenant):
             return self.traces
@@ -36,17 +38,21 @@ class TenantSources:
         configured = self.configured.tenants() if self.configured else []
         return sorted({*self.traces.tenants(), *configured})
 
+    def refused_tenants(self) -> dict[str, str]:
+        return self.configured.refused_tenants() if self.configured else {}
+
     def extent(self, tenant: str) -> tuple[date, date] | None:
         return self.of(tenant).extent(tenant)
 
-    def sample_interval_seconds(self, tenant: str) -> int:
+    def sample_interval_seconds(self, tenant: str) -> int | None:
         return self.of(tenant).sample_interval_seconds(tenant)
 
-    def samples(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Iterator[SeriesBatch]:
-        return self.of(tenant).samples(tenant, metrics, start_ms, end_ms)
+    def samples(self, tenant: str, selectors: Sequence[str], start_ms: int, end_ms: int) -> Iterator[SeriesBatch]:
+        return self.of(tenant).samples(tenant, selectors, start_ms, end_ms)
 
     def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
-        return self.of(tenant).inventory(tenant, start_ms, end_ms)
+        sizes = self.traces if self.traces.has(tenant) else self.sizes
+        return sizes.inventory(tenant, start_ms, end_ms)
 
     def first_day(self) -> date | None:
         """Return the first day that any tenant has samples of, None where there are none at all."""
@@ -55,10 +61,15 @@ class TenantSources:
 
 
 def open_sources(settings: Settings) -> TenantSources:
-    """Return the sources that `settings` name."""
-    configured = None
+    """Return the sources that `settings` name. Nothing is asked of a server yet.
+
+    Raises:
+        InvalidInput: a setting that the source needs is missing or wrong.
+    """
+    configured: MetricSource | None = None
+    sizes: InventorySource = NoInventory()
     if settings.source == "simulated":
-        configured = SimulatedFleet(
+        configured = sizes = SimulatedFleet(
             seed=settings.simulated_seed,
             tenants=settings.simulated_tenants,
             vms_per_tenant=settings.simulated_vms,
@@ -66,7 +77,69 @@ def open_sources(settings: Settings) -> TenantSources:
             days=settings.simulated_days,
             interval_seconds=settings.simulated_interval_seconds,
         )
-    return TenantSources(TraceFiles(settings.traces_root), configured)
+    elif settings.is_live:
+        configured = open_server(settings)
+    return TenantSources(TraceFiles(settings.traces_root), configured, open_inventory(settings, sizes))
+
+
+def open_server(settings: Settings) -> "ServerSource":
+    """Return the configured server as a source of samples.
+
+    Raises:
+        InvalidInput: its address is not set, or its credentials cannot be used.
+    """
+    # A server's client, decoder and their libraries are loaded only where there is a server.
+    from resources.monitoring.prometheus.reader import PrometheusReader
+    from resources.monitoring.server.api import PrometheusApi
+    from resources.monitoring.server.http import HttpClient
+    from resources.monitoring.server.reader import Reader
+    from resources.monitoring.server.source import Limits, ServerSource
+    from resources.monitoring.victoriametrics.export import Export
+
+    client = HttpClient(connection_of(settings))
+    reader: Reader = (
+        PrometheusReader(client, settings.source_read_method) if settings.source == "prometheus" else Export(client)
+    )
+    limits = Limits(
+        interval_seconds=settings.source_interval_seconds,
+        chunk_samples=settings.source_chunk_samples,
+        concurrency=settings.source_concurrency,
+        max_entities=settings.source_max_entities,
+        partial_answers=settings.source_partial_answers,
+    )
+    return ServerSource(
+        settings.source, client.connection.url, reader, PrometheusApi(client), limits, settings.first_day
+    )
+
+
+def connection_of(settings: Settings) -> Connection:
+    """Return how to reach the configured server.
+
+    Raises:
+        InvalidInput: its address is not set, or a setting cannot be used.
+    """
+    name = f"{settings.source}_url"
+    url = settings.prometheus_url if settings.source == "prometheus" else settings.victoriametrics_url
+    if url is None:
+        raise InvalidInput(
+            f"source = {settings.source} needs the setting {name}. Set ANALYTICS_{name.upper()}, such as "
+            "http://prometheus:9090."
+        )
+    return Connection(
+        url=url,
+        bearer_token_file=settings.source_bearer_token_file,
+        username=settings.source_username,
+        password_file=settings.source_password_file,
+        ca_file=settings.source_ca_file,
+        headers=dict(settings.source_headers),
+        read_timeout_seconds=settings.source_read_timeout_seconds,
+        request_timeout_seconds=settings.source_request_timeout_seconds,
+        attempts=settings.source_attempts,
+    )
+
+
+def open_inventory(settings: Settings, own: InventorySource) -> InventorySource:
+    return own
 
 
 def known_tenants(settings: Settings) -> list[str]:

@@ -32,7 +32,7 @@ class Gridded:
     `total` is the sum of a counter's increases, or of a gauge's samples; `doubtful` marks buckets
     with an increase over a gap. `intervals_ms` is the median time between samples of each series.
     The counts are of samples in the window: `repeated` at one instant, `late` in arriving, not
-    finite, markers of a series' end (`stale`), of a series that another speaks for (`frozen`);
+    finite, `out_of_range`, markers of a series' end (`stale`), of a series that another speaks for (`frozen`);
     `suspect` counts counters that were running sums of totals.
     """
 
@@ -51,6 +51,7 @@ class Gridded:
     repeated: int
     late: int
     not_finite: int
+    out_of_range: int
     stale: int
     frozen: int
     suspect: int
@@ -76,14 +77,15 @@ def grid(
     resolution_ms: int,
     entity_label: str | tuple[str, ...] = "vm_id",
     place_label: str = "node_id",
+    minimum: float | None = None,
 ) -> Gridded:
     """Return `batch` on the buckets of `[start_ms, end_ms)`.
 
     Samples before `start_ms` only serve a counter's first increase, and to know which of several
     series speaks. Series without `entity_label` (or without one of several) are not part of the
-    answer. A histogram's series are counters.
+    answer, and values below `minimum` are no samples. A histogram's series are counters.
     """
-    samples = in_order(batch, start_ms, end_ms, entity_label, place_label)
+    samples = in_order(batch, start_ms, end_ms, entity_label, place_label, minimum)
     spoken = speaking(samples)
     counted = samples.ts_ms >= start_ms
     frozen = 0
@@ -139,6 +141,7 @@ def grid(
         repeated=samples.repeated,
         late=samples.late,
         not_finite=samples.not_finite,
+        out_of_range=samples.out_of_range,
         stale=samples.stale,
         frozen=frozen,
         suspect=suspect,

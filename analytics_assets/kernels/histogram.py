@@ -131,18 +131,27 @@ def parse_bound(text: str) -> float | None:
 
 
 def quantile(
-    q: float, bounds: FloatArray, cumulative: FloatArray, total: FloatArray, highest: FloatArray | None = None
+    q: float,
+    bounds: FloatArray,
+    cumulative: FloatArray,
+    total: FloatArray,
+    lowest: FloatArray | None = None,
+    highest: FloatArray | None = None,
 ) -> FloatArray:
     """Return the `q`-quantile of each distribution, as `histogram_quantile` does.
 
     `bounds` are the finite upper bounds, rising; `cumulative[k, i]` counts the observations of
-    distribution `i` up to `bounds[k]`, never falling with `k`; `total[i]` counts them all. A
-    quantile above every bound gives `highest[i]`, the highest bound unless said otherwise.
+    distribution `i` up to `bounds[k]`, never falling with `k`; `total[i]` counts them all.
+    `lowest[i]` and `highest[i]` are the first and last bound at which distribution `i` was counted
+    itself, those of `bounds` unless said otherwise: a quantile beyond the highest gives that one,
+    and one in the lowest bucket gives its bound if that is not above 0.
     """
     size = cumulative.shape[1]
     known = total > 0
     if not len(bounds):
         return np.full(size, np.nan)
+    lowest = np.full(size, bounds[0]) if lowest is None else lowest
+    highest = np.full(size, bounds[-1]) if highest is None else highest
     rank = q * np.where(known, total, np.nan)
     reached = cumulative >= rank
     index = reached.argmax(axis=0)
@@ -150,11 +159,9 @@ def quantile(
     below = np.where(index > 0, cumulative[index - 1, column], 0.0)
     start = np.where(index > 0, bounds[index - 1], 0.0)
     inside = cumulative[index, column] - below
-    share = (rank - below) / np.where(inside > 0, inside, 1.0)
-    value = start + (bounds[index] - start) * share
-    value = np.where((index == 0) & (bounds[0] <= 0), bounds[0], value)
-    beyond = ~reached.any(axis=0)
-    value = np.where(beyond, bounds[-1] if highest is None else highest, value)
+    value = start + (bounds[index] - start) * (rank - below) / np.where(inside > 0, inside, 1.0)
+    value = np.where((bounds[index] <= lowest) & (lowest <= 0), lowest, value)
+    value = np.where(reached.any(axis=0), value, highest)
     return np.where(known, value, np.nan)
 
 
@@ -322,25 +329,30 @@ def _quantiles(
     shape = (len(own), len(bounds), cells.increase.shape[1])
     cumulative = _combined(np.add, slot, cells.increase[rows], shape[0] * shape[1]).reshape(shape)
     covered = _combined(np.add, slot, cells.covered_ms[rows], shape[0] * shape[1]).reshape(shape)
-    same_time = np.abs(covered - known.covered[own, None]) <= known.tolerance[own, None]
-    valid = (covered > 0) & same_time
-    flaws["partial"] += int(np.count_nonzero((covered > 0) & ~same_time & (known.covered[own, None] > 0)))
+    reference = known.covered[own, None]
+    told = (covered > 0) & (reference > 0)
+    valid = told & (np.abs(covered - reference) <= known.tolerance[own, None])
+    flaws["partial"] += int(np.count_nonzero(told & ~valid))
     cumulative = np.where(valid, cumulative, np.nan)
     risen = np.fmax.accumulate(cumulative, axis=1)
     flaws["repaired"] += int(np.count_nonzero(valid & (risen > cumulative)))
     cumulative = _along_lines(np.where(valid, risen, np.nan), valid, bounds)
 
     # An instance whose bounds tell nothing here takes no part: its observations could lie anywhere.
-    takes_part = valid.any(axis=1)
-    overflow = np.where(takes_part, np.maximum(known.overflow[own], cumulative[:, -1]), 0.0)
+    takes_part: BoolArray = np.any(valid, axis=1)
+    overflow = np.where(takes_part, known.overflow[own], 0.0)
+    flaws["repaired"] += int(np.count_nonzero(overflow < cumulative[:, -1]))
+    overflow = np.maximum(overflow, cumulative[:, -1])
+    lowest = np.where(valid, bounds[:, None], np.inf).min(axis=1)
     highest = np.where(valid, bounds[:, None], -np.inf).max(axis=1)
     entity = np.searchsorted(members, known.entity[own])
     size = len(members)
     merged = _combined(np.add, entity, np.where(takes_part[:, None], cumulative, 0.0), size)
     merged = np.moveaxis(merged, 1, 0).reshape(len(bounds), -1)
     total = _combined(np.add, entity, overflow, size).ravel()
-    top = _combined(np.maximum, entity, highest, size, -np.inf).ravel()
-    found = [quantile(q, bounds, merged, total, top) for q in quantiles]
+    lowest = _combined(np.minimum, entity, lowest, size).ravel()
+    highest = _combined(np.maximum, entity, highest, size).ravel()
+    found = [quantile(q, bounds, merged, total, lowest, highest) for q in quantiles]
     return np.array(found).reshape(len(quantiles), size, shape[2])
 
 
@@ -364,14 +376,12 @@ def _along_lines(cumulative: FloatArray, valid: BoolArray, bounds: FloatArray) -
     share = (bounds[None, :, None] - low_bound) / np.where(width > 0, width, 1.0)
     line = low + (high - low) * np.where(width > 0, np.clip(share, 0.0, 1.0), 0.0)
     filled = np.where(valid, cumulative, np.where(after == size, low, line))
-    return np.where(valid.any(axis=1)[:, None], filled, 0.0)
+    return np.where(np.any(valid, axis=1, keepdims=True), filled, 0.0)
 
 
-def _combined(
-    ufunc: np.ufunc, codes: IntArray, rows: NDArray[np.generic], size: int, empty: float = 0.0
-) -> FloatArray:
-    """Return `size` rows: the `rows` of each code combined by `ufunc`, `empty` where a code has none."""
-    out = np.full((size, *rows.shape[1:]), empty)
+def _combined(ufunc: np.ufunc, codes: IntArray, rows: NDArray[np.generic], size: int) -> FloatArray:
+    """Return `size` rows: the `rows` of each code combined by `ufunc`, 0 where a code has none."""
+    out = np.zeros((size, *rows.shape[1:]))
     if len(codes):
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])

@@ -40,6 +40,7 @@ class OrderedSamples:
     interval_ms: IntArray
     stale: int
     not_finite: int
+    out_of_range: int
     late: int
     repeated: int
 
@@ -50,12 +51,17 @@ class OrderedSamples:
 
 
 def in_order(
-    batch: SeriesBatch, start_ms: int, end_ms: int, entity_label: str | tuple[str, ...], place_label: str
+    batch: SeriesBatch,
+    start_ms: int,
+    end_ms: int,
+    entity_label: str | tuple[str, ...],
+    place_label: str,
+    minimum: float | None = None,
 ) -> OrderedSamples:
     """Return the samples of `batch` before `end_ms` whose series name an entity.
 
     Of several samples of one series at one instant the last to arrive counts. Stale markers, NaN
-    and infinities are no samples.
+    and infinities are no samples, nor are values below `minimum`.
     """
     names = [entity_name(labels, entity_label) for labels in batch.labels]
     entities = tuple(sorted({name for name in names if name}))
@@ -77,6 +83,11 @@ def in_order(
     finite = np.isfinite(values)
     marked = ~finite & (values.view(np.uint64) == STALE_BITS) if not finite.all() else ~finite
     keep = finite & (ts_ms < end_ms)
+    out_of_range = 0
+    if minimum is not None and len(values) and np.nanmin(np.where(keep, values, minimum)) < minimum:
+        possible = ~(values < minimum)
+        out_of_range = int(np.count_nonzero(keep & counted & ~possible))
+        keep &= possible
     stale, not_finite = int(np.count_nonzero(marked & counted)), int(np.count_nonzero(~finite & ~marked & counted))
     if not keep.all():
         series, ts_ms, values = series[keep], ts_ms[keep], values[keep]
@@ -92,7 +103,7 @@ def in_order(
     bounds = np.r_[bounds[present], len(series)].astype(np.int64)
     return OrderedSamples(
         entities, places, entity[chosen][present], place[chosen][present], bounds, ts_ms, values,
-        median_steps(ts_ms, bounds), stale, not_finite, late, repeated,
+        median_steps(ts_ms, bounds), stale, not_finite, out_of_range, late, repeated,
     )  # fmt: skip
 
 

@@ -1,57 +1,205 @@
-"""The nodes' own load, from NovaCron's node metrics, as rows of `system_load`."""
+"""The nodes' own load as rows of `system_load`: from NovaCron's node metrics, or from node-exporter's.
 
-from collections.abc import Iterator
-from dataclasses import replace
+NovaCron's exporter gives constants where it does not measure a node. A metric that has one and the
+same value on every node all day is such a constant: it is left out, and node-exporter's counterpart
+is taken where the source has it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.gridding import Gridded, averaged_over_series, grid
+from analytics_assets.kernels.counters import increases
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, averaged_over_series, grid, interval_seconds
+from analytics_assets.kernels.samples import in_order
 from resources.lake.lake import Facts
 from resources.lake.table import TIMESTAMP, Table
 from resources.monitoring.source import MetricSource, SeriesBatch
 from resources.partition import Partition
 
-CPU, MEMORY, LOAD = (
-    "novacron_system_cpu_usage_percent",
-    "novacron_system_memory_usage_bytes",
-    "novacron_system_load_average",
-)
+Exporter = Literal["auto", "novacron", "node_exporter"]
+
+CONSTANT_SAMPLES = 24
+"""So many samples of one value, and of no other, are taken for a constant."""
+
+
+@dataclass
+class Reading:
+    """What was read of one kind of load: `cpu`, `memory`, `total` and `load`, gridded by node."""
+
+    batches: dict[str, list[SeriesBatch]] = field(default_factory=dict)
+    cpus: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, batch: SeriesBatch) -> None:
+        if batch.labels:
+            self.batches.setdefault(kind, []).append(batch)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether everything measured here is one and the same value, often enough to be no coincidence."""
+        values = [batch.values for kind, batches in self.batches.items() if kind != "total" for batch in batches]
+        if sum(map(len, values)) < CONSTANT_SAMPLES:
+            return False
+        return min(float(part.min()) for part in values) == max(float(part.max()) for part in values)
 
 
 def node_table(
-    source: MetricSource, partition: Partition, resolution_seconds: int, table: Table
+    source: MetricSource,
+    partition: Partition,
+    resolution_seconds: int,
+    table: Table,
+    exporter: Exporter = "auto",
+    node_label: str = "instance",
 ) -> tuple[pa.Table, Facts]:
-    """Return the platform's rows of `table` (`system_load`) for one day, and their facts."""
-    resolution_ms = resolution_seconds * 1000
-    pieces: dict[str, list[Gridded]] = {"cpu": [], "memory": [], "total": [], "load": []}
+    """Return the platform's rows of `table` (`system_load`) for one day, and their facts.
+
+    A series' node is its label `node_id`, or `node_label` where it has none.
+    """
+
+    def read(names: Iterable[str]) -> Iterator[SeriesBatch]:
+        for batch in source.samples(partition.tenant, list(names), partition.start_ms - LEAD_IN_MS, partition.end_ms):
+            yield _by_node(batch, node_label)
+
+    gathered: dict[str, list[Gridded]] = {}
     cpus: dict[str, set[str]] = {}
+    notes: list[str] = []
+    for what, novacron, node_exporter in _KINDS:
+        chosen = Reading()
+        if exporter != "node_exporter":
+            novacron(read, chosen)
+            if chosen.is_constant:
+                notes.append(f"NovaCron's {what} is one constant on every node all day and was left out.")
+                chosen = Reading()
+        if not chosen.batches and exporter != "novacron":
+            node_exporter(read, chosen)
+        for kind, batches in chosen.batches.items():
+            gathered[kind] = [
+                grid(batch, "gauge", partition.start_ms, partition.end_ms, resolution_seconds * 1000, "node_id", "",
+                     minimum=0)
+                for batch in batches
+            ]  # fmt: skip
+        cpus.update(chosen.cpus)
+    known = source.sample_interval_seconds(partition.tenant)
+    intervals = {kind: known or interval_seconds(parts) for kind, parts in gathered.items()}
+    return _table(gathered, cpus, intervals, partition, resolution_seconds, table, notes)
 
-    def gather(name: str, batch: SeriesBatch) -> None:
-        gridded = grid(batch, "gauge", partition.start_ms, partition.end_ms, resolution_ms, "node_id", "")
-        pieces[name].append(gridded)
 
-    for batch in source.samples(partition.tenant, [CPU], partition.start_ms, partition.end_ms):
-        for labels in batch.labels:
-            cpus.setdefault(labels.get("node_id", ""), set()).add(labels.get("cpu", ""))
-        gather("cpu", averaged_over_series(batch, "node_id"))
-    for batch in source.samples(partition.tenant, [MEMORY], partition.start_ms, partition.end_ms):
-        gather("memory", only(batch, "type", "used"))
-        gather("total", only(batch, "type", "total"))
-    for batch in source.samples(partition.tenant, [LOAD], partition.start_ms, partition.end_ms):
-        gather("load", only(batch, "period", "1m"))
+Read = Callable[[Iterable[str]], Iterator[SeriesBatch]]
 
-    nodes = sorted({name for piece in _all(pieces) for name in piece.entities})
+
+def _novacron_cpu(read: Read, reading: Reading) -> None:
+    for batch in read(["novacron_system_cpu_usage_percent"]):
+        _count_cpus(batch, reading)
+        reading.add("cpu", averaged_over_series(batch, "node_id"))
+
+
+def _novacron_memory(read: Read, reading: Reading) -> None:
+    for batch in read(["novacron_system_memory_usage_bytes"]):
+        reading.add("memory", batch.where(lambda labels: labels.get("type") == "used"))
+        reading.add("total", batch.where(lambda labels: labels.get("type") == "total"))
+
+
+def _novacron_load(read: Read, reading: Reading) -> None:
+    for batch in read(["novacron_system_load_average"]):
+        reading.add("load", batch.where(lambda labels: labels.get("period") == "1m"))
+
+
+def _exporter_cpu(read: Read, reading: Reading) -> None:
+    for batch in read(['node_cpu_seconds_total{mode="idle"}']):
+        _count_cpus(batch, reading)
+        reading.add("cpu", use_of_idle(averaged_over_series(batch, "node_id")))
+
+
+def _exporter_memory(read: Read, reading: Reading) -> None:
+    batches = list(read(["node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"]))
+    for batch in batches:
+        if batch.metric == "node_memory_MemTotal_bytes":
+            reading.add("total", batch)
+    for batch in batches:
+        if batch.metric == "node_memory_MemAvailable_bytes":
+            reading.add("memory", _used(batch, [one for one in batches if one is not batch]))
+
+
+def _exporter_load(read: Read, reading: Reading) -> None:
+    for batch in read(["node_load1"]):
+        reading.add("load", batch)
+
+
+_KINDS = (
+    ("CPU use", _novacron_cpu, _exporter_cpu),
+    ("memory in use", _novacron_memory, _exporter_memory),
+    ("load average", _novacron_load, _exporter_load),
+)
+
+
+def use_of_idle(idle: SeriesBatch) -> SeriesBatch:
+    """Return the percentage of time not idle up to each sample, from counters of idle seconds per CPU."""
+    samples = in_order(idle, 0, np.iinfo(np.int64).max, "node_id", "")
+    moved = increases(samples)
+    # Across a restart nobody counted how long the node was idle.
+    keep = moved.valid & np.r_[False, np.diff(samples.values) >= 0][: len(samples.values)]
+    sizes = np.add.reduceat(keep.astype(np.int64), samples.bounds[:-1]) if len(keep) else np.zeros(0, np.int64)
+    return replace(
+        idle,
+        labels=tuple({"node_id": samples.entities[code]} for code in samples.entity),
+        offsets=np.r_[0, np.cumsum(sizes)].astype(np.int64),
+        ts_ms=samples.ts_ms[keep],
+        values=np.clip(100 * (1 - moved.rate[keep]), 0, 100),
+    )
+
+
+def _used(available: SeriesBatch, others: list[SeriesBatch]) -> SeriesBatch:
+    """Return total minus available memory at the instants that have both."""
+    totals: dict[tuple[str, int], float] = {}
+    for batch in others:
+        if batch.metric == "node_memory_MemTotal_bytes":
+            for number, labels in enumerate(batch.labels):
+                span = slice(batch.offsets[number], batch.offsets[number + 1])
+                pairs = zip(batch.ts_ms[span].tolist(), batch.values[span].tolist(), strict=True)
+                totals.update({(labels["node_id"], ts): value for ts, value in pairs})
+    series = np.repeat(np.arange(len(available.labels)), np.diff(available.offsets))
+    names = [labels["node_id"] for labels in available.labels]
+    keys = zip(series.tolist(), available.ts_ms.tolist(), strict=True)
+    total = np.array([totals.get((names[number], ts), np.nan) for number, ts in keys])
+    return replace(available, values=total - available.values)
+
+
+def _by_node(batch: SeriesBatch, node_label: str) -> SeriesBatch:
+    """Return `batch` with every series' node under `node_id`, without series that name none."""
+    labels = tuple({**one, "node_id": one.get("node_id") or one.get(node_label, "")} for one in batch.labels)
+    return replace(batch, labels=labels).where(lambda one: bool(one["node_id"]))
+
+
+def _count_cpus(batch: SeriesBatch, reading: Reading) -> None:
+    for labels in batch.labels:
+        reading.cpus.setdefault(labels["node_id"], set()).add(labels.get("cpu", ""))
+
+
+def _table(
+    gathered: Mapping[str, list[Gridded]],
+    cpus: Mapping[str, set[str]],
+    intervals: Mapping[str, int],
+    partition: Partition,
+    resolution_seconds: int,
+    table: Table,
+    notes: list[str],
+) -> tuple[pa.Table, Facts]:
+    resolution_ms = resolution_seconds * 1000
+    pieces = [piece for parts in gathered.values() for piece in parts]
+    nodes = sorted({name for piece in pieces for name in piece.entities})
     buckets = 86_400 // resolution_seconds
-    grids = {name: _spread(parts, nodes, buckets) for name, parts in pieces.items()}
-    seen = sum((spread[2] for spread in grids.values()), np.zeros(len(nodes) * buckets, np.int32))
+    grids = {kind: _spread(gathered.get(kind, []), nodes, buckets) for kind in ("cpu", "memory", "total", "load")}
+    # Total and used memory come together and count once.
+    counted = [kind for kind in ("cpu", "memory", "load") if gathered.get(kind)]
+    seen = sum((grids[kind][2] for kind in counted), np.zeros(len(nodes) * buckets, np.int32))
     row = np.flatnonzero(seen)
     count = np.array([len(cpus.get(node, ())) for node in nodes] or [0], np.float64)[row // buckets]
     count[count == 0] = np.nan
-    kinds = sum(bool(parts) for parts in pieces.values())
-    interval = source.sample_interval_seconds(partition.tenant)
-    expected = kinds * max(1, resolution_seconds // interval)
+    per_bucket = sum(max(1, resolution_seconds // max(1, intervals[kind])) for kind in counted)
     arrays: dict[str, pa.Array] = {
         "node_id": pa.array([nodes[index] for index in row // buckets], pa.string()),
         "ts": pa.array(partition.start_ms + (row % buckets) * resolution_ms, pa.int64()).cast(TIMESTAMP),
@@ -67,30 +215,22 @@ def node_table(
         "load_average_1m_mean": pa.array(grids["load"][0][row], from_pandas=True),
         "load_average_1m_max": pa.array(grids["load"][1][row], from_pandas=True),
         "samples_seen": pa.array(seen[row]),
-        "samples_expected": pa.array(np.full(len(row), expected, np.int32)),
+        "samples_expected": pa.array(np.full(len(row), per_bucket, np.int32)),
     }
     data = pa.table({column.name: arrays.get(column.name, pa.nulls(len(row), column.type)) for column in table.columns})
-    return data, _facts(pieces, seen, len(nodes) * expected, partition, resolution_ms)
-
-
-def only(batch: SeriesBatch, label: str, value: str) -> SeriesBatch:
-    """Return the series of `batch` whose `label` is `value`."""
-    chosen = [number for number, labels in enumerate(batch.labels) if labels.get(label) == value]
-    sizes = np.diff(batch.offsets)[chosen] if chosen else np.zeros(0, np.int64)
-    index = [np.arange(batch.offsets[number], batch.offsets[number + 1]) for number in chosen]
-    picked = np.concatenate(index) if index else np.zeros(0, np.int64)
-    return replace(
-        batch,
-        labels=tuple(batch.labels[number] for number in chosen),
-        offsets=np.r_[0, np.cumsum(sizes)].astype(np.int64),
-        ts_ms=batch.ts_ms[picked],
-        values=batch.values[picked],
+    last = max((piece.last_ts_ms for piece in pieces), default=-1)
+    if last < 0:
+        return data, Facts(as_of_ms=partition.end_ms, notes=(*notes, "No node sent a sample on this day."))
+    passed = (last - partition.start_ms) // resolution_ms + 1
+    as_of = min(partition.end_ms, partition.start_ms + passed * resolution_ms)
+    elapsed = (as_of - partition.start_ms) // 1000
+    expected = sum(
+        len({name for piece in gathered[kind] for name in piece.entities}) * (elapsed // intervals[kind])
+        if intervals[kind]
+        else sum(int(piece.samples.sum()) for piece in gathered[kind])
+        for kind in counted
     )
-
-
-def _all(pieces: dict[str, list[Gridded]]) -> Iterator[Gridded]:
-    for parts in pieces.values():
-        yield from parts
+    return data, Facts(as_of_ms=as_of, samples_seen=int(seen.sum()), samples_expected=int(expected), notes=tuple(notes))
 
 
 def _spread(
@@ -104,20 +244,5 @@ def _spread(
         own = np.array([code[name] for name in piece.entities] or [-1], np.int64)
         cell = own[piece.entity] * buckets + piece.bucket
         mean[cell], maximum[cell] = piece.mean, piece.maximum
-        np.add.at(seen, cell, piece.samples)
+        seen[cell] += piece.samples
     return mean, maximum, seen
-
-
-def _facts(
-    pieces: dict[str, list[Gridded]],
-    seen: NDArray[np.int32],
-    expected_per_bucket: int,
-    partition: Partition,
-    resolution_ms: int,
-) -> Facts:
-    last = max((piece.last_ts_ms for piece in _all(pieces)), default=-1)
-    if last < 0:
-        return Facts(as_of_ms=partition.end_ms, notes=("No node sent a sample on this day.",))
-    passed = (last - partition.start_ms) // resolution_ms + 1
-    as_of = min(partition.end_ms, partition.start_ms + passed * resolution_ms)
-    return Facts(as_of_ms=as_of, samples_seen=int(seen.sum()), samples_expected=expected_per_bucket * int(passed))

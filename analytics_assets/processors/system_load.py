@@ -12,11 +12,28 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
-from analytics_assets.components import Component, Input, NoParameters, Result, Workplace
-from analytics_assets.processors.node_load import node_table
+from analytics_assets.components import Component, Input, Parameters, Result, Workplace
+from analytics_assets.processors.node_load import Exporter, node_table
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.partition import PLATFORM
+
+
+class SystemLoadParameters(Parameters):
+    """Where the platform's node load comes from."""
+
+    exporter: Exporter = Field(
+        "auto",
+        description="Whose node metrics are read; auto: NovaCron's, or node_exporter's where NovaCron's are missing "
+        "or constant.",
+    )
+    node_label: str = Field(
+        "instance",
+        pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$",
+        description="Label that names the node where a series has no node_id.",
+    )
+
 
 SUMMED = (
     ("memory_bytes", "bytes", "Memory in use"),
@@ -57,10 +74,17 @@ SYSTEM_LOAD = Table(
 )
 
 
-def compute(workplace: Workplace, parameters: NoParameters) -> Result:
+def compute(workplace: Workplace, parameters: SystemLoadParameters) -> Result:
     """Collect the nodes' own load (platform), or sum the tenant's VMs by node."""
     if workplace.partition.tenant == PLATFORM:
-        data, facts = node_table(workplace.metrics, workplace.partition, workplace.resolution_seconds, SYSTEM_LOAD)
+        data, facts = node_table(
+            workplace.metrics,
+            workplace.partition,
+            workplace.resolution_seconds,
+            SYSTEM_LOAD,
+            parameters.exporter,
+            parameters.node_label,
+        )
     else:
         buckets = workplace.read("samples")
         data, facts = tenant_load(buckets, workplace.read("inventory")), workplace.facts_of("samples")
@@ -161,7 +185,7 @@ COMPONENT = Component(
     title="System load processor",
     description="Load of each node in 5-minute buckets: the node's own CPU, memory and load average for the "
     "platform, and for a tenant the load that its VMs put on each node.",
-    parameters=NoParameters,
+    parameters=SystemLoadParameters,
     inputs=(
         Input("samples", ("vm_resources",), "what the tenant's VMs used"),
         Input("inventory", ("vm_inventory",), "how large the tenant's VMs are"),

@@ -5,12 +5,17 @@ sent samples but that the inventory does not know has a row with unknown sizes, 
 with load is lost; a VM of the inventory that sent nothing keeps its row.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics_assets.components import Component, Input, NoParameters, Result, Workplace
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+
+NAMED, NAME_LENGTH = 5, 60
+"""VMs that a note names, and characters of each."""
 
 STATES = ("running", "stopped", "unknown")
 
@@ -37,19 +42,25 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     partition = workplace.partition
     listed = workplace.inventory.inventory(partition.tenant, partition.start_ms, partition.end_ms)
     active = workplace.read("samples", ["vm_id"]).column("vm_id").unique().cast(pa.string())
-    data = inventory_table(listed, active, partition.start_ms)
-    unlisted = pc.sum(pc.invert(pc.is_in(active, value_set=listed.column("vm_id").combine_chunks()))).as_py() or 0
-    silent = pc.sum(
-        pc.invert(pc.is_in(listed.column("vm_id").unique(), value_set=pa.array(active.to_pylist(), pa.string())))
-    ).as_py()
-    notes = [f"{unlisted} VM(s) sent samples but are not in the inventory."] if unlisted else []
+    data = inventory_table(listed, active, partition.start_ms, partition.end_ms)
+    with_load, sized = set(active.to_pylist()), set(_begun(listed, partition.end_ms).column("vm_id").to_pylist())
+    unlisted, silent = sorted(with_load - sized), sorted(sized - with_load)
+    notes = []
+    if unlisted:
+        notes.append(f"{len(unlisted)} VM(s) sent samples but are not in the inventory: {_named(unlisted)}.")
+    if silent:
+        notes.append(f"{len(silent)} VM(s) of the inventory sent no samples: {_named(silent)}.")
     facts = workplace.facts(as_of_ms=workplace.as_of_ms("samples"), notes=tuple(notes))
-    numbers = {"vms": len(data.column("vm_id").unique()), "without_inventory": unlisted, "silent": silent or 0}
+    numbers = {"vms": len(with_load | sized), "without_inventory": len(unlisted), "silent": len(silent)}
     return Result(data, facts, numbers=numbers)
 
 
-def inventory_table(listed: pa.Table, active: pa.Array, start_ms: int) -> pa.Table:
-    """Return the inventory's rows, and a row of unknown size for each of `active` that it lacks."""
+def inventory_table(listed: pa.Table, active: pa.Array, start_ms: int, end_ms: int | None = None) -> pa.Table:
+    """Return the inventory's rows, and a row of unknown size for each of `active` that it lacks.
+
+    A row that begins at `end_ms` or later is left out, as is one that says of its VM what the row before it says.
+    """
+    listed = _without_repeats(_begun(listed, end_ms))
     known = set(listed.column("vm_id").to_pylist())
     strangers = sorted(set(active.to_pylist()) - known)
     state = listed.column("state").to_pylist()
@@ -71,6 +82,24 @@ def inventory_table(listed: pa.Table, active: pa.Array, start_ms: int) -> pa.Tab
             held = listed.column(column.name).cast(kind)
             arrays[column.name] = pa.chunked_array([*held.chunks, pa.nulls(len(strangers), kind)], kind)
     return pa.table({column.name: arrays[column.name] for column in VM_INVENTORY.columns})
+
+
+def _begun(listed: pa.Table, end_ms: int | None) -> pa.Table:
+    return listed if end_ms is None else listed.filter(pc.less(listed.column("valid_from_ms"), end_ms))
+
+
+def _without_repeats(listed: pa.Table) -> pa.Table:
+    """Return the rows by VM and time, without those that say again what already holds."""
+    listed = listed.sort_by([("vm_id", "ascending"), ("valid_from_ms", "ascending")])
+    said = listed.drop_columns(["valid_from_ms"]).to_pylist()
+    return listed.filter(pa.array([not row or said[row] != said[row - 1] for row in range(len(said))], pa.bool_()))
+
+
+def _named(vm_ids: Sequence[str]) -> str:
+    """Return the first ids as they may be printed, whatever is in them."""
+    shown = [repr(vm_id if len(vm_id) <= NAME_LENGTH else f"{vm_id[:NAME_LENGTH]}...") for vm_id in vm_ids[:NAMED]]
+    more = len(vm_ids) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 COMPONENT = Component(

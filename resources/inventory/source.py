@@ -30,3 +30,10 @@ class InventorySource(Protocol):
         A row that began before `start_ms` and still holds keeps its own `valid_from_ms`.
         """
         ...
+
+
+class NoInventory:
+    """An inventory that knows no VM: every VM with samples is listed with unknown size."""
+
+    def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
+        return INVENTORY_SCHEMA.empty_table()

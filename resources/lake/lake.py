@@ -60,13 +60,20 @@ class Facts:
     """What a partition records of its own making; stored in the Parquet file's footer.
 
     `as_of_ms` is the instant the data pretend to be at. `samples_seen` and `samples_expected` are
-    counted where the data came from measurements. `days_read` and `days_missing` say which days of
-    a trailing window were there. `notes` are sentences a reader must know.
+    counted where the data came from measurements; `series` is how many series they were,
+    `read_methods` how the source was read and `warnings` what it warned of: with any, samples may be
+    missing. `days_read` and `days_missing` say which days of a trailing window were there.
+    `low_coverage` names the tables of this day below the least coverage that this was made from.
+    `notes` are sentences a reader must know.
     """
 
     as_of_ms: int | None = None
     samples_seen: int | None = None
     samples_expected: int | None = None
+    series: int | None = None
+    read_methods: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    low_coverage: tuple[str, ...] = ()
     days_read: tuple[str, ...] = ()
     days_missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

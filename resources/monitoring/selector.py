@@ -59,6 +59,10 @@ class Selector:
         """Return whether the series `name{labels}` is meant."""
         return all(m.matches(name if m.label == NAME else labels.get(m.label, "")) for m in self.matchers)
 
+    def matches_name(self, name: str) -> bool:
+        """Return whether a series of the metric `name` may be meant."""
+        return all(m.matches(name) for m in self.matchers if m.label == NAME)
+
     def having(self, *matchers: Matcher) -> "Selector":
         """Return this selector with more conditions."""
         return Selector((*self.matchers, *matchers))

@@ -1,11 +1,11 @@
-"""What the simulated fleet is made of: flavours, and the roles with their day and week."""
+"""What the simulated fleet is made of: flavours, storage tiers, and the roles with their day and week."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-GIB = 2**30
+KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,29 @@ RATE_COLUMNS = (
     "network_transmit_bytes_per_second",
 )
 """Columns that the fleet measures with counters, in the order of `Role.rates` and `Vm.rates`."""
+RATE_FLOOR = 0.25
+"""What a rate has left at night, as a share of what the day adds to it at its height."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A storage tier: its device on every node, and the median seconds of a read and a write when it is idle.
+
+    The times are those a VM sees, through the hypervisor and its network.
+    """
+
+    name: str
+    device: str
+    read_seconds: float
+    write_seconds: float
+
+
+TIERS = (
+    Tier("nvme", "/dev/nvme0n1", 0.0009, 0.0007),
+    Tier("ssd", "/dev/sdb", 0.0022, 0.0028),
+    Tier("hdd", "/dev/sdc", 0.012, 0.009),
+)
+"""Every node has each of these tiers."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +76,20 @@ class Role:
     whole_hours: bool
     """Its day begins at exact hours, as jobs do, rather than at any minute."""
     rates: tuple[float, float, float, float]
+    tier: str
+    """The storage tier that its disk is on."""
+    block_bytes: int
+    """How much one of its reads or writes moves."""
 
 
 ROLES = {
     role.name: role
     for role in (
-        Role("web", 0.6, False, (2e5, 4e5, 1.5e6, 6e6)),
-        Role("db", 0.75, False, (4e6, 3e6, 1e6, 1.2e6)),
-        Role("cache", 0.8, False, (5e4, 1e5, 3e6, 5e6)),
-        Role("batch", 1.0, True, (6e6, 4e6, 8e5, 5e5)),
-        Role("worker", 0.2, True, (5e5, 8e5, 6e5, 4e5)),
+        Role("web", 0.6, False, (2e5, 4e5, 1.5e6, 6e6), "ssd", 32 * KIB),
+        Role("db", 0.75, False, (4e6, 3e6, 1e6, 1.2e6), "nvme", 16 * KIB),
+        Role("cache", 0.8, False, (5e4, 1e5, 3e6, 5e6), "nvme", 4 * KIB),
+        Role("batch", 1.0, True, (6e6, 4e6, 8e5, 5e5), "hdd", 256 * KIB),
+        Role("worker", 0.2, True, (5e5, 8e5, 6e5, 4e5), "ssd", 64 * KIB),
     )
 }
 

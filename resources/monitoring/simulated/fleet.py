@@ -43,7 +43,7 @@ _LARGE = ("s1.xlarge", "s1.2xlarge")
 SLOTS = (
     Slot(roles=("web",), plants=("cpu_saturation",)),
     Slot(flavors=_S1, plants=("leak",)),
-    Slot("undersized", "disk", roles=("db",), plants=("disk_full_soon",)),
+    Slot("undersized", "disk", roles=("db",), plants=("disk_full_soon", "io_storm")),
     Slot(roles=("web", "db"), plants=("migration",)),
     Slot(roles=("web", "db"), plants=("cpu_growth",)),
     Slot("idle", roles=("web", "cache"), flavors=_S1),

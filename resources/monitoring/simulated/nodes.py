@@ -1,4 +1,4 @@
-"""The nodes under the VMs: how large they are, and when nobody could read their exporter."""
+"""The nodes under the VMs: how large they are, when nobody could read their exporter, and when it began again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from resources.monitoring.simulated.catalogue import GIB, ROLES, daily_shape
 from resources.monitoring.simulated.clock import Clock, stream
 from resources.monitoring.simulated.planting import NOISY_HOURS, NOISY_PERCENT
+from resources.monitoring.simulated.tiers import operations_for
 from resources.monitoring.simulated.vm import NodeRef, Span, Vm
 
 SLOTS_PER_DAY = 96
@@ -19,7 +20,7 @@ NORMAL_PEAK = 0.7
 """Share of its cores that the VMs of any other node are expected to use at the busiest time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """A node and the VMs that are on it at any time of the run."""
 
@@ -30,6 +31,10 @@ class Node:
     """How long after the sampling instant it is scraped."""
     vms: tuple[Vm, ...]
     outages: tuple[Span, ...]
+    restarts: tuple[int, ...]
+    """Indices from which its exporter counts again from 0: latencies and migrations, not the VMs' bytes."""
+    tier_operations: tuple[float, ...]
+    """The reads and writes per second that each of `TIERS` can do here."""
 
     @property
     def id(self) -> str:
@@ -43,6 +48,21 @@ def outages_of(seed: int, clock: Clock, ref: NodeRef) -> tuple[Span, ...]:
     day = int(clock.days * stream(seed, ref.id, "outage").uniform(0.3, 0.6))
     start = clock.index(day, 2)
     return ((start, start + clock.count(120)),)
+
+
+def restarts_of(seed: int, clock: Clock, ref: NodeRef) -> tuple[int, ...]:
+    """Return when the exporter of a node is restarted: once a week at 05:00, on a weekday of its own.
+
+    Its counters are then the sum of what happened since. Such a sum has to be added up day by day;
+    the restarts bound that to a week, wherever in the run the day lies that was asked for.
+    """
+    first = int(stream(seed, ref.id, "restart").integers(7))
+    return tuple(clock.index(day, 5) for day in range(first, clock.days, 7))
+
+
+def scrape_offset_of(seed: int, clock: Clock, ref: NodeRef) -> int:
+    """Return how many milliseconds after the sampling instant a node is scraped."""
+    return int(stream(seed, ref.id, "plan").integers(0, clock.step_ms))
 
 
 def plan_nodes(seed: int, clock: Clock, racks: int, per_rack: int, vms: Iterable[Vm]) -> list[Node]:
@@ -59,9 +79,11 @@ def plan_nodes(seed: int, clock: Clock, racks: int, per_rack: int, vms: Iterable
             ref=ref,
             cores=_cores_for(here),
             memory_bytes=_memory_for(here),
-            offset_ms=int(stream(seed, ref.id, "plan").integers(0, clock.step_ms)),
+            offset_ms=scrape_offset_of(seed, clock, ref),
             vms=tuple(here),
             outages=outages_of(seed, clock, ref),
+            restarts=restarts_of(seed, clock, ref),
+            tier_operations=operations_for(here),
         )
         for ref, here in placed.items()
     ]

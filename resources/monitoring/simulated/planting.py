@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from resources.monitoring.simulated.catalogue import FLAVORS
+from resources.monitoring.simulated.catalogue import FLAVORS, MIB
 from resources.monitoring.simulated.clock import Clock
 from resources.monitoring.simulated.vm import Disturbance, Incident, Late, NodeRef, Span, Trend, TrendKind, Vm
 
@@ -37,10 +37,10 @@ def _trend_start(clock: Clock) -> tuple[int, int]:
     return (clock.days - days) * clock.per_day, days
 
 
-def _incident_span(clock: Clock, chance: np.random.Generator, minutes: int) -> Span:
-    """Return a time of `minutes` in working hours, not on the last day unless it is the only one."""
+def incident_span(clock: Clock, chance: np.random.Generator, minutes: int) -> Span:
+    """Return a time of `minutes` that ends by 18:00, not on the last day unless it is the only one."""
     day = max(clock.days - 1 - int(chance.integers(1, 6)), 0)
-    start = clock.index(day, int(chance.integers(8, 16)) + 1 / 12)
+    start = clock.index(day, int(chance.integers(8, min(16, 18 - minutes // 60))) + 1 / 12)
     return start, start + clock.count(minutes)
 
 
@@ -54,7 +54,7 @@ def _incident(
 
 def cpu_saturation(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
     """Plant 45 minutes at full CPU, within one hour."""
-    span = _incident_span(clock, chance, 45)
+    span = incident_span(clock, chance, 45)
     return _incident(
         vm,
         Incident(
@@ -66,7 +66,7 @@ def cpu_saturation(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
 
 def traffic_spike(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
     """Plant 90 minutes of ten times the usual traffic, which costs some CPU."""
-    span = _incident_span(clock, chance, 90)
+    span = incident_span(clock, chance, 90)
     received, sent = "network_receive_bytes_per_second", "network_transmit_bytes_per_second"
     return _incident(
         vm,
@@ -81,19 +81,30 @@ def traffic_spike(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
 
 
 def write_burst(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
-    """Plant an hour of twenty times the usual disk writes."""
-    span = _incident_span(clock, chance, 60)
+    """Plant an hour of twenty times the usual disk writes, in large blocks: little work for the tier."""
+    span = incident_span(clock, chance, 60)
     column = "disk_write_bytes_per_second"
     return _incident(
         vm,
         Incident("write_burst", span, (column,), "VMDiskWriteBurst", "warning", clock.count(ALERT_FOR_MINUTES)),
-        Disturbance(column, span, "add", 19 * vm.rate(column)),
+        Disturbance(column, span, "add", 19 * vm.rate(column), MIB),
+    )
+
+
+def io_storm(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
+    """Plant three hours of 25 times the usual reads and writes in small blocks: all that its tier can do."""
+    span = incident_span(clock, chance, 180)
+    columns = ("disk_read_bytes_per_second", "disk_write_bytes_per_second")
+    return _incident(
+        vm,
+        Incident("io_storm", span, columns, "VMDiskIoStorm", "warning", clock.count(ALERT_FOR_MINUTES)),
+        *(Disturbance(column, span, "add", 24 * vm.rate(column)) for column in columns),
     )
 
 
 def memory_exhaustion(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
     """Plant two hours in which memory climbs to 98.5 % and stays there."""
-    span = _incident_span(clock, chance, 120)
+    span = incident_span(clock, chance, 120)
     climb = int(0.6 * (span[1] - span[0]))
     return _incident(
         vm,
@@ -228,8 +239,9 @@ def duplicates(vm: Vm, clock: Clock, chance: np.random.Generator) -> Vm:
 PLANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
-        cpu_saturation, traffic_spike, write_burst, memory_exhaustion, noisy_neighbour, cpu_growth, memory_growth,
-        leak, restarting_leak, disk_full_soon, disk_full_later, migration, resize, restart, gap, late, duplicates,
+        cpu_saturation, traffic_spike, write_burst, io_storm, memory_exhaustion, noisy_neighbour, cpu_growth,
+        memory_growth, leak, restarting_leak, disk_full_soon, disk_full_later, migration, resize, restart,
+        gap, late, duplicates,
     )
 }  # fmt: skip
 """Everything that a slot of the plan can name."""

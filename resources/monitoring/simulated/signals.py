@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.monitoring.simulated.catalogue import GIB, ROLES, daily_shape
+from resources.monitoring.simulated.catalogue import GIB, RATE_FLOOR, ROLES, daily_shape
 from resources.monitoring.simulated.clock import DAY_SECONDS, Clock, stream
 from resources.monitoring.simulated.nodes import Node
 from resources.monitoring.simulated.vm import Disturbance, Trend, Vm
@@ -27,12 +27,13 @@ DISK_TEMPORARY = 0.0005
 """Temporary files grow to this share of the disk in a day and are removed at midnight."""
 RATE_NOISE = 0.35
 RATE_DAY_NOISE = 0.05
-RATE_FLOOR = 0.25
 
 BASE_CPU_PERCENT = 2.0
 """What the hypervisor takes of a node's CPUs, within `BASE_CPU_SPREAD`."""
 BASE_CPU_SPREAD = 0.4
 BASE_MEMORY_BYTES = 4 * GIB
+ROOT_DISK_BYTES = 30 * GIB
+LOG_BYTES_PER_DAY = 0.8 * GIB
 LOAD_PERIODS = {"1m": 60, "5m": 300, "15m": 900}
 
 
@@ -66,7 +67,7 @@ class Signals:
         cpu += noise * _row(vm.cpu_noise for vm in vms)
         for row, vm in enumerate(vms):
             self._add_trends(cpu[row], vm, "cpu_percent", day)
-            for disturbance, first, last in self._disturbances(vm, "cpu_percent", day):
+            for disturbance, first, last in self.disturbances(vm, "cpu_percent", day):
                 part = slice(first, last)
                 if disturbance.shape == "hold":
                     cpu[row, part] = disturbance.value + 0.3 * noise[row, part]
@@ -86,7 +87,7 @@ class Signals:
             size = self._by_flavor(vm, day, [flavor.memory_bytes for _, flavor in vm.flavors])
             memory[row] *= size
             self._add_trends(memory[row], vm, "memory_bytes", day)
-            for disturbance, first, last in self._disturbances(vm, "memory_bytes", day):
+            for disturbance, first, last in self.disturbances(vm, "memory_bytes", day):
                 start, end = disturbance.span
                 index = np.arange(day * self.clock.per_day + first, day * self.clock.per_day + last)
                 climbed = np.minimum((index - start + 1) / max(1.0, 0.6 * (end - start)), 1.0)
@@ -113,10 +114,7 @@ class Signals:
 
         Each day's total is known by itself, so a day costs the same wherever it lies in the run.
         """
-        shape = self._profile(vms)
-        shape += np.float32(RATE_FLOOR)
-        shape *= _skewed(self._noise(vms, column, day) * np.float32(RATE_NOISE))
-        moved = np.cumsum(shape, axis=1, dtype=np.float64)
+        moved = np.cumsum(self._weights(vms, column, day), axis=1, dtype=np.float64)
         before = np.stack([self._day_totals(vm, column)[day : day + 2] for vm in vms])
         moved *= (before[:, 1:] - before[:, :1]) / moved[:, -1:]
         moved += before[:, :1]
@@ -128,6 +126,26 @@ class Signals:
                     samples = np.clip(index - start + 1, 0, end - start)
                     moved[row] += samples * (disturbance.value * self.clock.interval_seconds)
         return moved
+
+    def rates(self, vms: Sequence[Vm], column: str, day: int) -> Matrix:
+        """Return the bytes/s moved since the index before, by `column`'s rate: what `moved` grows by."""
+        if not vms:
+            return np.empty((0, self.clock.per_day))
+        weights = self._weights(vms, column, day)
+        before = np.stack([self._day_totals(vm, column)[day : day + 2] for vm in vms])
+        total = np.cumsum(weights, axis=1, dtype=np.float64)[:, -1:]
+        rates = weights * ((before[:, 1:] - before[:, :1]) / (total * self.clock.interval_seconds))
+        for row, vm in enumerate(vms):
+            for disturbance, first, last in self.disturbances(vm, column, day):
+                rates[row, first:last] += disturbance.value
+        return rates
+
+    def _weights(self, vms: Sequence[Vm], column: str, day: int) -> Floats:
+        """Return by what shares the bytes of `day` fall on its samples."""
+        weights = self._profile(vms)
+        weights += np.float32(RATE_FLOOR)
+        weights *= _skewed(self._noise(vms, column, day) * np.float32(RATE_NOISE))
+        return weights
 
     def demand(self, node: Node, day: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the cores and the memory (bytes) that its VMs ask of `node` on `day`, without the hypervisor."""
@@ -165,6 +183,14 @@ class Signals:
         """Return the memory in use on `node` in bytes."""
         _, memory = self.demand(node, day)
         return np.minimum(np.rint(memory + BASE_MEMORY_BYTES), float(node.memory_bytes))
+
+    def node_root_disk(self, node: Node, day: int) -> NDArray[np.float64]:
+        """Return the bytes in use on the root disk of `node`: logs grow on it and are thrown away once a week."""
+        week = 7 * self.clock.per_day
+        rotation = int(stream(self.seed, node.id, "logs").integers(week))
+        kept = (np.arange(day * self.clock.per_day, (day + 1) * self.clock.per_day) + rotation) % week
+        used: NDArray[np.float64] = np.rint(ROOT_DISK_BYTES + kept * (LOG_BYTES_PER_DAY / self.clock.per_day))
+        return used
 
     def node_load(self, node: Node, day: int) -> Matrix:
         """Return the load averages of `node`, a row for each of `LOAD_PERIODS`.
@@ -211,11 +237,14 @@ class Signals:
         return load
 
     def _noise(self, vms: Sequence[Vm], name: str, day: int) -> Floats:
-        """Return noise of standard deviation about 1, partly shared by neighbours in time."""
-        noise = np.empty((len(vms), self.clock.per_day), dtype=np.float32)
-        knots = np.zeros((len(vms), KNOTS_PER_DAY + 1), dtype=np.float32)
-        for row, vm in enumerate(vms):
-            chance = stream(self.seed, vm.vm_id, name, day=day)
+        return self.noise([vm.vm_id for vm in vms], name, day)
+
+    def noise(self, entities: Sequence[str], name: str, day: int) -> Floats:
+        """Return noise of standard deviation about 1, partly shared by neighbours in time, a row per entity."""
+        noise = np.empty((len(entities), self.clock.per_day), dtype=np.float32)
+        knots = np.zeros((len(entities), KNOTS_PER_DAY + 1), dtype=np.float32)
+        for row, entity in enumerate(entities):
+            chance = stream(self.seed, entity, name, day=day)
             chance.standard_normal(dtype=np.float32, out=noise[row])
             # The knots at midnight stay 0, so that the days join without knowing each other.
             knots[row, 1:-1] = chance.standard_normal(KNOTS_PER_DAY - 1, dtype=np.float32)
@@ -239,7 +268,7 @@ class Signals:
             grown = samples % (trend.restart_every_days * self.clock.per_day) / self.clock.per_day
         return grown * trend.slope_per_day
 
-    def _disturbances(self, vm: Vm, column: str, day: int) -> Iterator[tuple[Disturbance, int, int]]:
+    def disturbances(self, vm: Vm, column: str, day: int) -> Iterator[tuple[Disturbance, int, int]]:
         """Yield the disturbances of `column` that reach into `day`, with the samples of the day they cover."""
         begin = day * self.clock.per_day
         for disturbance in vm.disturbances:

@@ -10,15 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from resources.monitoring.simulated.catalogue import TIERS
 from resources.monitoring.simulated.delivery import samples_lost
+from resources.monitoring.simulated.links import Link
 from resources.monitoring.simulated.nodes import Node
 from resources.monitoring.simulated.planting import ALERT_FOR_MINUTES
 from resources.monitoring.simulated.source import SimulatedFleet
+from resources.monitoring.simulated.tiers import tier_of
 from resources.monitoring.simulated.vm import Incident, Vm
 from resources.partition import PLATFORM
 
 _TS = pa.timestamp("ms", tz="UTC")
 _NODE_COLUMNS = ("cpu_percent", "memory_bytes", "load_average")
+_TIER_COLUMNS = ("iops", "throughput_bytes_per_second", "latency_seconds")
+_LINK_COLUMNS = ("latency_seconds", "packet_loss_rate")
 
 
 def _schema(nullable: tuple[str, ...] = (), /, **columns: pa.DataType) -> pa.Schema:
@@ -69,9 +74,11 @@ TRUTH_SCHEMAS: Mapping[str, pa.Schema] = {
 - trends: `metric` (a column stem) grows by `slope_per_day` in its unit from `start` to the end of the
   run; where `restart_every_days` is set it falls back that often and has no lasting trend. A VM and
   metric without a row, and without a row in `resizes`, has a level that does not change.
-- incidents: `metrics` are the columns that show it, `cause_vm_id` the VM to blame for a node's.
+- incidents: `metrics` are the columns that show it, `cause_vm_id` the VM to blame for a node's or
+  tier's. `entity_id` is `node/tier` for a tier, `source/target` for a link (this direction only).
 - alerts: what Alertmanager would have sent, with its field names; `labels` and `annotations` are JSON.
 - gaps: `samples_lost` are those of each of the entity's series; `cause` is not_scraped or node_outage.
+  A node's are also those of its tiers and interfaces, of the links from it, and of the VM counts there.
 - late, duplicates: `samples` of each metric that came `delay_seconds` late, or once more.
 """
 
@@ -85,6 +92,9 @@ def truth_tables(fleet: SimulatedFleet) -> dict[str, pa.Table]:
                 rows[table].append({"tenant": tenant, **row})
     for node in fleet.nodes():
         for table, row in _of_node(fleet, node):
+            rows[table].append({"tenant": PLATFORM, **row})
+    for link in fleet.links():
+        for table, row in _of_link(fleet, link):
             rows[table].append({"tenant": PLATFORM, **row})
     return {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in TRUTH_SCHEMAS.items()}
 
@@ -154,6 +164,11 @@ def _of_node(fleet: SimulatedFleet, node: Node) -> Iterator[tuple[str, dict[str,
                     "node_saturation", burst.span, ("cpu_percent", "load_average"), "NodeCpuSaturated", "error", after
                 )
                 yield from _of_incident(fleet, "node", node.id, incident, {"node_id": node.id}, vm.vm_id)
+            elif burst.kind == "io_storm":
+                incident = Incident("tier_saturation", burst.span, _TIER_COLUMNS, "StorageLatencyHigh", "error", after)
+                tier = TIERS[tier_of(vm)].name
+                labels = {"node_id": node.id, "tier": tier}
+                yield from _of_incident(fleet, "tier", f"{node.id}/{tier}", incident, labels, vm.vm_id)
     for span in node.outages:
         incident = Incident("node_outage", span, _NODE_COLUMNS, "NodeDown", "critical", after)
         yield from _of_incident(fleet, "node", node.id, incident, {"node_id": node.id}, None)
@@ -161,6 +176,14 @@ def _of_node(fleet: SimulatedFleet, node: Node) -> Iterator[tuple[str, dict[str,
             "entity_kind": "node", "entity_id": node.id, "cause": "node_outage", **_times(fleet, span),
             "samples_lost": span[1] - span[0],
         }  # fmt: skip
+
+
+def _of_link(fleet: SimulatedFleet, link: Link) -> Iterator[tuple[str, dict[str, Any]]]:
+    if link.fault is not None:
+        after = fleet.clock.count(ALERT_FOR_MINUTES)
+        incident = Incident("link_fault", link.fault, _LINK_COLUMNS, "LinkLossy", "error", after)
+        labels = {"source_node": link.source.id, "target_node": link.target.id}
+        yield from _of_incident(fleet, "link", link.id, incident, labels, None)
 
 
 def _of_incident(

@@ -46,13 +46,15 @@ class Disturbance:
     """Something out of the ordinary in `column` over `span`.
 
     `hold` keeps it at `value`, `climb` leads it there in the first 60 % of the span and then holds
-    it, `add` adds `value`.
+    it, `add` adds `value`. What it adds to a disk rate moves in blocks of `block_bytes`, or in those
+    of the VM's role.
     """
 
     column: str
     span: Span
     shape: Literal["hold", "climb", "add"]
     value: float
+    block_bytes: int | None = None
 
 
 @dataclass(frozen=True)

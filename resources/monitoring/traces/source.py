@@ -12,7 +12,7 @@ from resources.errors import InvalidInput
 from resources.inventory.source import INVENTORY_SCHEMA
 from resources.lake.lake import Lake
 from resources.monitoring.metrics import METRICS
-from resources.monitoring.selector import NAME, Selector, parse_selector
+from resources.monitoring.selector import Selector, parse_selector
 from resources.monitoring.source import SeriesBatch
 from resources.monitoring.traces.store import TRACE_INVENTORY, Summary, TraceStore
 from resources.partition import day_of_ms, days_between
@@ -138,9 +138,7 @@ def offered_by(selector: Selector) -> list[str]:
     return [
         name
         for name, metric in METRICS.items()
-        if metric.kind == "gauge"
-        and metric.entity == "vm"
-        and all(matcher.matches(name) for matcher in selector.matchers if matcher.label == NAME)
+        if metric.kind == "gauge" and metric.entity == "vm" and selector.matches_name(name)
     ]
 
 

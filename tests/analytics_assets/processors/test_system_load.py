@@ -98,7 +98,7 @@ class Nodes:
         return 60
 
     def samples(self, tenant, metrics, start_ms, end_ms):
-        ts = np.arange(start_ms, start_ms + 600_000, 60_000, dtype=np.int64)
+        ts = np.arange(DAY.start_ms, DAY.start_ms + 600_000, 60_000, dtype=np.int64)
         series = {
             "novacron_system_cpu_usage_percent": [({"cpu": "0"}, 100.0), ({"cpu": "1"}, 50.0)],
             "novacron_system_memory_usage_bytes": [({"type": "used"}, 4e9), ({"type": "total"}, 8e9)],
@@ -120,3 +120,52 @@ def test_a_node_is_the_mean_of_its_cpus_and_knows_its_size():
     assert (row["memory_bytes_mean"], row["memory_total_bytes"], row["load_average_1m_mean"]) == (4e9, 8e9, 1.5)
     assert facts.as_of_ms == DAY.start_ms + 600_000
     assert facts.coverage == 1.0
+
+
+class NodeExporter(Nodes):
+    """NovaCron's constants beside a node-exporter that measures: CPU 0 half idle, CPU 1 idle; a reboot in between."""
+
+    def sample_interval_seconds(self, tenant: str) -> None:
+        return None
+
+    def samples(self, tenant, selectors, start_ms, end_ms):
+        ts = np.arange(start_ms, DAY.start_ms + 1_800_000, 15_000, dtype=np.int64)
+        seconds = np.where(ts < DAY.start_ms + 900_000, ts - start_ms, ts - DAY.start_ms - 900_000) / 1000
+        here = {"instance": "n1:9100"}
+        found = {
+            "novacron_system_cpu_usage_percent": [({"cpu": "0", "node_id": "x"}, np.full(len(ts), 25.5))],
+            "novacron_system_memory_usage_bytes": [({"type": "used", "node_id": "x"}, np.full(len(ts), 8.0 * 2**30))],
+            'node_cpu_seconds_total{mode="idle"}': [({"cpu": "0"}, 0.5 * seconds), ({"cpu": "1"}, seconds)],
+            "node_memory_MemTotal_bytes": [({}, np.full(len(ts), 1e9))],
+            "node_memory_MemAvailable_bytes": [({}, np.full(len(ts), 4e8))],
+            "node_load1": [({}, np.linspace(1, 2, len(ts)))],
+        }
+        for selector in selectors:
+            series = found.get(selector, [])
+            if series:
+                labels = tuple({**here, **extra} for extra, _ in series)
+                offsets = np.arange(len(series) + 1, dtype=np.int64) * len(ts)
+                values = np.concatenate([values for _, values in series])
+                yield SeriesBatch(selector.split("{")[0], labels, offsets, np.tile(ts, len(series)), values)
+
+
+def test_constants_of_the_exporter_are_left_out_and_node_exporter_measures_instead():
+    """Stops NovaCron's fixed 25.5 % CPU from being charted as a node's load, and a reboot from showing -100 %."""
+    data, facts = node_table(NodeExporter(), DAY, 300, SYSTEM_LOAD)
+    rows = SYSTEM_LOAD.conform(data).to_pylist()
+    assert {row["node_id"] for row in rows} == {"n1:9100"}
+    assert len(rows) == 6
+    for row in rows:
+        assert row["cpu_percent_mean"] == pytest.approx(25, abs=2)
+        assert (row["memory_bytes_mean"], row["memory_total_bytes"]) == (pytest.approx(6e8), 1e9)
+        assert 1 < row["load_average_1m_mean"] < 2
+    assert facts.coverage == pytest.approx(1, abs=0.01)
+    assert [note.split(" is ")[0] for note in facts.notes] == ["NovaCron's CPU use", "NovaCron's memory in use"]
+
+
+def test_only_the_exporter_that_was_asked_for_is_read():
+    """Stops an operator's choice from being overridden."""
+    constant, _ = node_table(NodeExporter(), DAY, 300, SYSTEM_LOAD, "novacron")
+    assert constant.num_rows == 0
+    renamed, _ = node_table(NodeExporter(), DAY, 300, SYSTEM_LOAD, "node_exporter", "instance")
+    assert set(renamed.column("node_id").to_pylist()) == {"n1:9100"}

@@ -1,0 +1,76 @@
+"""`novacron-analytics source`: the monitoring server that samples come from."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from portal.options import home_option, json_option, settings_for
+from portal.result_formats import aligned
+from resources.errors import InvalidInput
+from resources.partition import check_tenant
+
+
+@click.group("source")
+def command() -> None:
+    """Try the monitoring server that samples come from."""
+
+
+@command.command("check")
+@click.option(
+    "--tenant", "tenants", multiple=True, help="Tenant to look at; may be given again (default: the first 10)."
+)
+@home_option
+@json_option
+def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
+    """Try the connection: version, read method, metrics, tenants, intervals, coverage, clock.
+
+    Nothing is written. The exit code is 0 if everything is well, 3 if the server answers but
+    something will go wrong, 1 if it cannot be read.
+    """
+    from resources.monitoring.server.check import check_source
+    from resources.sources import open_server
+
+    settings = settings_for(home)
+    if not settings.is_live:
+        raise InvalidInput(
+            f"source = {settings.source} is no server. Set ANALYTICS_SOURCE=prometheus and ANALYTICS_PROMETHEUS_URL, "
+            "or ANALYTICS_SOURCE=victoriametrics and ANALYTICS_VICTORIAMETRICS_URL."
+        )
+    wanted = [check_tenant(tenant) for tenant in tenants]
+    found = check_source(open_server(settings), int(time.time() * 1000), settings.minimum_coverage, wanted)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        click.echo(f"{found.kind} {found.version} at {found.url}")
+        click.echo(f"read by        {found.read_method}")
+        for way, why in found.passed_over.items():
+            click.echo(f"  not {way}: {why}")
+        click.echo(f"clock          {found.clock_skew_seconds:+.3f} s off this machine's")
+        click.echo(f"metrics        {len(found.metrics_found)} found: {', '.join(found.metrics_found) or 'none'}")
+        click.echo(f"               {len(found.metrics_missing)} missing: {', '.join(found.metrics_missing) or 'none'}")
+        header = ("tenant", "first day", "last day", "newest sample", "series", "interval", "coverage")
+        rows = [
+            (
+                tenant.tenant,
+                tenant.first_day,
+                tenant.last_day,
+                tenant.newest_sample,
+                tenant.series,
+                "" if tenant.interval_seconds is None else f"{tenant.interval_seconds} s",
+                "" if tenant.coverage is None else f"{tenant.coverage:.1%}",
+            )
+            for tenant in found.tenants
+        ]
+        if rows:
+            click.echo(aligned(header, rows, numbers=("series", "interval", "coverage")), nl=False)
+        if found.tenants_unchecked:
+            click.echo(f"{len(found.tenants_unchecked)} more tenant(s) not looked at: name them with --tenant.")
+        for label, why in list(found.quarantine.items())[:20]:
+            click.echo(f"quarantine     {label[:80]!r}: {why}")
+        for problem in found.problems:
+            click.echo(f"problem        {problem}", err=True)
+    if found.problems:
+        sys.exit(3)

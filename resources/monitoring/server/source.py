@@ -1,0 +1,205 @@
+"""A monitoring server as a source of samples: whose series these are, how much at once, and whether that is all."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import numpy as np
+
+from resources.errors import PermanentFailure, TransientFailure
+from resources.monitoring.metrics import VM_METRICS
+from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector
+from resources.monitoring.server.api import PrometheusApi, Values, check_window
+from resources.monitoring.server.failures import shown
+from resources.monitoring.server.reader import RawSeries, Read, Reader
+from resources.monitoring.server.requests import FIRST_VMS, VM_LABEL, Request, fetch, in_groups, in_parallel
+from resources.monitoring.source import SeriesBatch
+from resources.partition import DAY_MS, PLATFORM, day_of_ms, day_start_ms, sort_out_tenants
+
+TENANT_LABEL = "tenant_id"
+
+EPOCH = date(2000, 1, 1)
+
+VM_SERIES = Selector((Matcher(NAME, "=~", "novacron_vm_.+"),))
+PLATFORM_SERIES = Selector(
+    (Matcher(NAME, "=~", "novacron_(system|storage|network)_.+|node_load1"), Matcher(TENANT_LABEL, "=", ""))
+)
+
+INDEX_DAYS = 30
+"""Asked about more than 40 days, VictoriaMetrics answers for all time."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is asked at once, and what is done about answers that are not whole; see the settings `source_*`."""
+
+    interval_seconds: int | None = None
+    chunk_samples: int = 2_000_000
+    concurrency: int = 2
+    max_entities: int = 100_000
+    partial_answers: Literal["refuse", "accept"] = "refuse"
+
+
+class ServerSource:
+    """A `MetricSource` over a `Reader` of samples and the server's JSON interface.
+
+    Every selector carries the tenant, and every series that comes back is held against it.
+    """
+
+    def __init__(
+        self, kind: str, server: str, reader: Reader, api: PrometheusApi, limits: Limits, first_day: date | None = None
+    ) -> None:
+        self.kind = kind
+        self.server = server
+        self.reader = reader
+        self.api = api
+        self.limits = limits
+        self.first_day = first_day or EPOCH
+
+    def tenants(self) -> list[str]:
+        legal, _ = sort_out_tenants(self._label_values(TENANT_LABEL, VM_SERIES).values)
+        platform = self._label_values(NAME, PLATFORM_SERIES).values
+        return [*legal, PLATFORM] if platform else legal
+
+    def refused_tenants(self) -> dict[str, str]:
+        return sort_out_tenants(self._label_values(TENANT_LABEL, VM_SERIES).values)[1]
+
+    def sample_interval_seconds(self, tenant: str) -> int | None:
+        return self.limits.interval_seconds
+
+    def extent(self, tenant: str) -> tuple[date, date] | None:
+        """Return the first and last day with samples of `tenant` from the grid's first day to now."""
+        selector = self._representative(tenant)
+        days = [self.first_day + timedelta(days=n) for n in range((day_of_ms(_now_ms()) - self.first_day).days + 1)]
+        first = self._first_sampled(selector, days)
+        if first is None:
+            return None
+        last = self._first_sampled(selector, [day for day in reversed(days) if day >= first])
+        return first, last or first
+
+    def _first_sampled(self, selector: Selector, days: Sequence[date]) -> date | None:
+        """Return the first of consecutive `days`, in either order, that has samples.
+
+        The index is asked month by month first, which costs next to nothing; it knows of blocks
+        (Prometheus) or days (VictoriaMetrics), so what it names is then looked at.
+        """
+        for begin in range(0, len(days), INDEX_DAYS):
+            window = days[begin : begin + INDEX_DAYS]
+            if self._indexed(selector, min(window), max(window)):
+                found = next((day for day in window if self._sampled(selector, day)), None)
+                if found is not None:
+                    return found
+        return None
+
+    def samples(self, tenant: str, selectors: Sequence[str], start_ms: int, end_ms: int) -> Iterator[SeriesBatch]:
+        check_window(start_ms, end_ms, _now_ms())
+        for selector in together([parse_selector(text) for text in selectors]):
+            own = selector.having(_of_tenant(tenant))
+            for read in self._reads(own, start_ms, end_ms):
+                yield from self._batches(read, own, tenant)
+
+    def _reads(self, selector: Selector, start_ms: int, end_ms: int) -> Iterator[Read]:
+        """Yield the answers that together are all series of `selector`; all series of a VM are in one of them."""
+        found = self._values(self.api.label_values(VM_LABEL, [selector], start_ms, end_ms), str(selector))
+        vms = sorted(found.values)
+        if len(vms) > self.limits.max_entities:
+            raise PermanentFailure(
+                f"{self.server}: {shown(str(selector))} means {len(vms)} VMs, more than source_max_entities = "
+                f"{self.limits.max_entities}. If a tenant may be so large, raise it; otherwise mend what exports "
+                "so many vm_id labels."
+            )
+        [opening] = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, None)
+        first = self._fetch(opening)
+        yield first
+        if len(vms) > FIRST_VMS:
+            rest = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, first)
+            del first
+            yield from in_parallel(self._fetch, rest, self.limits.concurrency)
+
+    def _fetch(self, request: Request) -> Read:
+        read = fetch(self.reader, request)
+        self._check_whole(read.warnings, str(request.selector))
+        return read
+
+    def _batches(self, read: Read, selector: Selector, tenant: str) -> Iterator[SeriesBatch]:
+        """Yield the series of each metric, in the order of their names."""
+        series = read.series
+        by_name: dict[str, list[int]] = {}
+        for number, labels in enumerate(series.labels):
+            name = labels.get(NAME, "")
+            if labels.get(TENANT_LABEL, "") != ("" if tenant == PLATFORM else tenant) or not selector.matches(
+                name, labels
+            ):
+                raise PermanentFailure(
+                    f"{self.server}: asked for {shown(str(selector))}, it answered with the series "
+                    f"{shown(str(labels))}. Nothing of this answer was used. Check what lies between this "
+                    "software and the server: something ignores the conditions on labels."
+                )
+            by_name.setdefault(name, []).append(number)
+        for name in sorted(by_name):
+            yield _batch(name, series, by_name[name], read)
+
+    def _representative(self, tenant: str) -> Selector:
+        if tenant == PLATFORM:
+            return PLATFORM_SERIES
+        return Selector((one_of(NAME, [metric.name for metric in VM_METRICS[:2]]), _of_tenant(tenant)))
+
+    def _label_values(self, label: str, selector: Selector) -> Values:
+        start_ms, end_ms = day_start_ms(self.first_day), _now_ms() + DAY_MS
+        return self._values(self.api.label_values(label, [selector], start_ms, end_ms), str(selector))
+
+    def _indexed(self, selector: Selector, first: date, last: date) -> bool:
+        """Return whether the server's index has series of `selector` near these days."""
+        start_ms, end_ms = day_start_ms(first), day_start_ms(last) + DAY_MS
+        return bool(self._values(self.api.label_values(NAME, [selector], start_ms, end_ms), str(selector)).values)
+
+    def _sampled(self, selector: Selector, day: date) -> bool:
+        """Return whether any series of `selector` has a sample on `day`."""
+        end_ms = day_start_ms(day) + DAY_MS - 1
+        answer = self.api.instant(f"count(last_over_time({selector}[{DAY_MS - 1}ms]))", end_ms)
+        self._check_whole(answer.warnings, str(selector))
+        return bool(answer.rows)
+
+    def _values(self, values: Values, what: str) -> Values:
+        self._check_whole(values.warnings, what)
+        return values
+
+    def _check_whole(self, warnings: Sequence[str], what: str) -> None:
+        if warnings and self.limits.partial_answers == "refuse":
+            raise TransientFailure(
+                f"{self.server}: {shown(what)}: the answer is not whole: {shown('; '.join(warnings))}. It was not "
+                "used; what was stored is kept. Mend the server, or accept such answers with "
+                "ANALYTICS_SOURCE_PARTIAL_ANSWERS=accept."
+            )
+
+
+def together(selectors: Sequence[Selector]) -> list[Selector]:
+    """Return `selectors` with all plain metric names in one, so that a VM's metrics come in one request."""
+    plain = sorted({s.name for s in selectors if s.name is not None and len(s.matchers) == 1})
+    rest = [s for s in dict.fromkeys(selectors) if s.name is None or len(s.matchers) > 1]
+    return [*([Selector((one_of(NAME, plain),))] if plain else []), *rest]
+
+
+def _of_tenant(tenant: str) -> Matcher:
+    return Matcher(TENANT_LABEL, "=", "" if tenant == PLATFORM else tenant)
+
+
+def _batch(name: str, series: RawSeries, numbers: list[int], read: Read) -> SeriesBatch:
+    chosen = np.array(numbers, np.int64)
+    sizes = np.diff(series.offsets)
+    keep = np.zeros(len(series.labels), bool)
+    keep[chosen] = True
+    labels = tuple({key: value for key, value in series.labels[n].items() if key != NAME} for n in numbers)
+    offsets = np.r_[0, np.cumsum(sizes[chosen])].astype(np.int64)
+    if len(set(np.diff(chosen).tolist())) <= 1 and (len(chosen) < 2 or chosen[1] - chosen[0] == 1):
+        span = slice(int(series.offsets[chosen[0]]), int(series.offsets[chosen[-1] + 1]))
+        return SeriesBatch(name, labels, offsets, series.ts_ms[span], series.values[span], read.method, read.warnings)
+    picked = np.repeat(keep, sizes)
+    return SeriesBatch(name, labels, offsets, series.ts_ms[picked], series.values[picked], read.method, read.warnings)
+
+
+def _now_ms() -> int:
+    """Return the wall clock's time, by which impossible windows are refused; no result depends on it."""
+    return int(time.time() * 1000)
