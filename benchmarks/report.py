@@ -11,7 +11,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("dagster", "duckdb", "pyarrow", "numpy", "pandas", "reportlab", "matplotlib")
+PACKAGES = ("dagster", "duckdb", "pyarrow", "numpy", "numba", "urllib3", "pandas", "reportlab", "matplotlib")
 
 
 @dataclass(frozen=True)

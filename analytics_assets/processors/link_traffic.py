@@ -78,15 +78,13 @@ def read_links(source: MetricSource, partition: Partition, resolution_seconds: i
             if word.lower() not in DIRECTION_WORDS:
                 found.unknown_directions[word] = found.unknown_directions.get(word, 0) + 1
         for way in DIRECTIONS:
-            of_way = batch.where(
-                lambda labels, way=way: DIRECTION_WORDS.get(labels.get("direction", "").lower()) == way
-            )  # type: ignore[misc]
+            of_way = _towards(batch, way)
             numbers = _numbers(found, found.interfaces, of_way, ("node_id", "interface"))
             piece = grid(numbered(of_way, numbers), "gauge", start_ms, end_ms, step_ms, NUMBER, "", minimum=0)
             found.bandwidth.setdefault(way, []).append(piece)
-    for batch in source.samples(partition.tenant, [LOSS], start_ms - LEAD_IN_MS, end_ms):
+    for read in source.samples(partition.tenant, [LOSS], start_ms - LEAD_IN_MS, end_ms):
         # What is above 1 is no share: refused as what is below 0 is.
-        batch = replace(batch, values=np.where(np.isfinite(batch.values) & (batch.values > 1), -1.0, batch.values))
+        batch = replace(read, values=np.where(np.isfinite(read.values) & (read.values > 1), -1.0, read.values))
         numbers = _numbers(found, found.links, batch, ("source_node", "target_node"))
         found.loss.append(grid(numbered(batch, numbers), "gauge", start_ms, end_ms, step_ms, NUMBER, "", minimum=0))
         found.impossible_losses += found.loss[-1].out_of_range
@@ -99,6 +97,10 @@ def read_links(source: MetricSource, partition: Partition, resolution_seconds: i
     for source_node, target_node in found.latency.entities:
         found.links.setdefault((source_node, target_node), len(found.links))
     return found
+
+
+def _towards(batch: SeriesBatch, way: str) -> SeriesBatch:
+    return batch.where(lambda labels: DIRECTION_WORDS.get(labels.get("direction", "").lower()) == way)
 
 
 def _numbers(found: LinkTraffic, known: dict[Pair, int], batch: SeriesBatch, names: Pair) -> list[int]:
@@ -120,7 +122,7 @@ def interface_rows(
     """Return a row for each interface and bucket, and what coverage counts; as `vm_rows`."""
     pairs, position = _in_order(found.interfaces, "/")
     nodes = sorted({node for node, _ in found.interfaces})
-    node_of = np.array([nodes.index(node) for node, _ in pairs.values()] or [-1], np.int64)
+    node_of = codes_of([node for node, _ in pairs.values()], {node: number for number, node in enumerate(nodes)})
     buckets = 86_400 // resolution_seconds
     moved = Moved(len(pairs), buckets, resolution_seconds)
     in_bucket = np.zeros(len(pairs), np.int64)

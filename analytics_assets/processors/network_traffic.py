@@ -175,7 +175,7 @@ def summary(
 
 
 def talkers_note(rows: TrafficRows, count: int) -> list[str]:
-    """Return a sentence that names the entities that moved most over the day, with their shares; none without traffic."""
+    """Return a sentence that names those that moved most over the day, with their shares; none without traffic."""
     totals = _by_entity(rows)
     whole = float(totals.sum())
     if not whole > 0:

@@ -1,6 +1,6 @@
 """What the storage tiers of the nodes hold, move and how long it takes, for `storage_utilization`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,7 +39,7 @@ ENTITY = "storage entity"
 SHOWN = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class TierKey:
     """A tier of a node (all nodes where the series name none) and what its series is of."""
 
@@ -73,14 +73,16 @@ class TierKeys:
         self.without_tier += len(batch.labels) - len(chosen.labels)
         if label:
             chosen = chosen.where(lambda labels: self._wanted(batch.metric, labels.get(label, ""), others))
-        labels = []
-        for given in chosen.labels:
-            text = given.get(label, "") if label else ""
-            key = TierKey(given["tier"], given.get("node_id", ""), SPELLINGS.get(text.lower(), text))
-            number = self._number.setdefault(key, len(self.keys))
-            if number == len(self.keys):
-                self.keys.append(key)
-            labels.append({**given, ENTITY: str(number)})
+        met = [
+            TierKey(given["tier"], given.get("node_id", ""), SPELLINGS.get(text.lower(), text))
+            for given in chosen.labels
+            for text in [given.get(label, "") if label else ""]
+        ]
+        # Numbered in their own order, so that nothing hangs on the order in which the source gave the series.
+        for key in sorted(set(met) - self._number.keys()):
+            self._number[key] = len(self.keys)
+            self.keys.append(key)
+        labels = ({**given, ENTITY: str(self._number[key])} for given, key in zip(chosen.labels, met, strict=True))
         return replace(chosen, labels=tuple(labels))
 
     def _wanted(self, metric: str, text: str, others: bool) -> bool:
@@ -116,7 +118,7 @@ class TierReader:
         """Yield the used space."""
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
         days = []
-        for batch in self._batches(USED, DAY_MS):
+        for batch in joined(self._batches(USED, DAY_MS)):
             keyed = self.keys.keyed(batch)
             yesterday = grid(keyed, "gauge", start_ms - DAY_MS, start_ms, step_ms, ENTITY, "", minimum=0)
             days.append((grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0), yesterday))
@@ -181,7 +183,7 @@ class TierReader:
 
     def _gauges(self, selector: str, label: str = "", others: bool = False) -> Iterator[Gridded]:
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
-        for batch in self._batches(selector, LEAD_IN_MS):
+        for batch in joined(self._batches(selector, LEAD_IN_MS)):
             keyed = self.keys.keyed(batch, label, others)
             piece = grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0)
             self.found.count(piece)
@@ -255,6 +257,25 @@ def _notes(found: Collected, keys: TierKeys, selectors: Mapping[str, str]) -> It
         series = sorted(f"{shown(text)} of {metric}" for metric, text in keys.left_out)
         more = f" and {len(series) - SHOWN} more" if len(series) > SHOWN else ""
         yield f"Neither reads nor writes, so left out: {', '.join(series[:SHOWN])}{more}."
+
+
+def joined(batches: Iterable[SeriesBatch]) -> list[SeriesBatch]:
+    """Return the series of one metric in one batch, or no batch.
+
+    A source keeps the series of a VM together, not those of a tier.
+    """
+    parts = list(batches)
+    if len(parts) < 2:
+        return parts
+    before = np.cumsum([0] + [len(part.ts_ms) for part in parts])
+    whole = SeriesBatch(
+        parts[0].metric,
+        tuple(labels for part in parts for labels in part.labels),
+        np.r_[0, *(part.offsets[1:] + first for part, first in zip(parts, before, strict=False))].astype(np.int64),
+        np.concatenate([part.ts_ms for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+    return [whole]
 
 
 def shown(text: str) -> str:

@@ -77,9 +77,11 @@ class StorageUtilizationParameters(Parameters):
     def _is_a_selector(cls, value: str) -> str:
         if value:
             try:
-                parse_selector(value)
+                name = parse_selector(value).name
             except InvalidInput as error:
                 raise ValueError(str(error)) from error
+            if name is None:
+                raise ValueError(f"{shown(value)} names no metric, but one is to fill a column")
         return value
 
 

@@ -83,7 +83,7 @@ class Moved:
         self._add(way, piece, piece.total, codes, nodes)
 
     def add_rate(self, way: str, piece: Gridded, codes: IntArray, nodes: IntArray, interval_seconds: int) -> None:
-        """Fill in a gauge that is a rate, sampled every `interval_seconds` (0: unknown, samples stand for the bucket)."""
+        """Fill in a gauge that is a rate, sampled every `interval_seconds` (0: unknown; it stands for the bucket)."""
         stood_for = np.full(len(piece.samples), self.bucket_seconds, np.int64)
         if interval_seconds:
             stood_for = np.minimum(stood_for, piece.samples.astype(np.int64) * interval_seconds)
@@ -111,9 +111,10 @@ def numbered(batch: SeriesBatch, numbers: Sequence[int]) -> SeriesBatch:
 
     An entity of several labels is told by its number, so that no text in a label can make two of one.
     """
-    texts = {id(labels): f"{number:09d}" for labels, number in zip(batch.labels, numbers, strict=True) if number >= 0}
-    kept = batch.where(lambda labels: id(labels) in texts)
-    return replace(kept, labels=tuple({**labels, NUMBER: texts[id(labels)]} for labels in kept.labels))
+    texts = (f"{number:09d}" if number >= 0 else "" for number in numbers)
+    return replace(
+        batch, labels=tuple({**labels, NUMBER: text} for labels, text in zip(batch.labels, texts, strict=True))
+    )
 
 
 def number_of(piece: Gridded) -> IntArray:
@@ -136,7 +137,9 @@ def derived(rows: TrafficRows, bucket_seconds: int) -> dict[str, FloatArray]:
     moved = rows.bytes
     some = moved > 0
     amount = np.where(some, moved, 0.0)
-    whole = np.bincount(rows.bucket, amount)[rows.bucket] if len(amount) else amount
+    whole: FloatArray = amount
+    if len(amount):
+        whole = np.bincount(rows.bucket, amount)[rows.bucket].astype(np.float64, copy=False)
     buckets = 86_400 // bucket_seconds
     there = rows.node * buckets + rows.bucket
     placed = rows.node >= 0

@@ -23,7 +23,7 @@ from analytics_assets.processors.traffic_rows import (
     number_of,
     numbered,
 )
-from resources.monitoring.metrics import VM_METRICS
+from resources.monitoring.metrics import VM_METRICS, Kind
 from resources.monitoring.source import MetricSource
 from resources.partition import Partition
 
@@ -76,7 +76,7 @@ def read_vms(
     found = VmTraffic()
     start_ms, end_ms, step_ms = partition.start_ms, partition.end_ms, resolution_seconds * 1000
     for batch in source.samples(partition.tenant, [*COUNTERS, *RATES], start_ms - LEAD_IN_MS, end_ms):
-        kind = "counter" if batch.metric in COUNTERS else "gauge"
+        kind: Kind = "counter" if batch.metric in COUNTERS else "gauge"
         found.pieces.setdefault(batch.metric, []).append(grid(batch, kind, start_ms, end_ms, step_ms, minimum=0))
     if drop_metrics:
         read: set[tuple[str, frozenset[tuple[str, str]]]] = set()

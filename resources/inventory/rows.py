@@ -51,13 +51,16 @@ def held_in(rows: Iterable[VmRow], start_ms: int, end_ms: int) -> list[VmRow]:
 
     A row holds until the next one of its VM begins. No two of `rows` may have VM and instant in common.
     """
+    if start_ms >= end_ms:
+        return []
     ordered = without_repeats(rows)
     held = []
-    for row, following in zip(ordered, [*ordered[1:], None], strict=True):
+    for number, row in enumerate(ordered, start=1):
+        following = ordered[number] if number < len(ordered) else None
         replaced = following is not None and following.vm_id == row.vm_id and following.valid_from_ms <= start_ms
         if row.valid_from_ms < end_ms and not replaced:
             held.append(row)
-    return held if start_ms < end_ms else []
+    return held
 
 
 def to_table(rows: Sequence[VmRow]) -> pa.Table:

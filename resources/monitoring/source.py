@@ -84,10 +84,10 @@ class MetricSource(Protocol):
         """Yield all raw samples of `selectors` in `[start_ms, end_ms)`.
 
         A selector is a metric's exported name, or one in PromQL's notation (`selector.py`). One
-        that the source has nothing for yields nothing; a series that two of them mean may come twice. Every series carries the tenant's
-        `tenant_id`; the platform's carry none. A batch holds one metric and a bounded number of
-        series, so that a large tenant is never in memory at once; the series of one VM and metric
-        are all in one batch.
+        that the source has nothing for yields nothing; a series that two of them mean may come
+        twice. Every series carries the tenant's `tenant_id`; the platform's carry none. A batch
+        holds one metric and a bounded number of series, so that a large tenant is never in memory
+        at once; the series of one VM and metric are all in one batch.
 
         Raises:
             TransientFailure: the source cannot be read now, or not whole.

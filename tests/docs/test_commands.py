@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.packages import PACKAGES, missing_packages
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TESTED = re.compile(r"<!-- tested -->\n```sh\n(.*?)```", re.DOTALL)
@@ -21,9 +23,10 @@ def test_the_commands_of_a_page_work(page, tmp_path):
     """Stops documentation whose commands no longer run."""
     binaries = tmp_path / "bin"
     binaries.mkdir()
-    command = binaries / "novacron-analytics"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from portal.cli import main; main()" "$@"\n')
-    command.chmod(0o755)
+    for name, arguments in (("novacron-analytics", '-c "from portal.cli import main; main()" '), ("python", "")):
+        command = binaries / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
+        command.chmod(0o755)
     environment = {
         **os.environ,
         "PATH": f"{binaries}:{os.environ['PATH']}",
@@ -31,6 +34,8 @@ def test_the_commands_of_a_page_work(page, tmp_path):
         "ANALYTICS_HOME": str(tmp_path / "home"),
     }
     script = "\n".join(TESTED.findall(page.read_text()))
+    if "tests.servers" in script and (packages := missing_packages(*PACKAGES)):
+        pytest.skip(f"not installed: {', '.join(packages)}")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,

@@ -128,8 +128,9 @@ def test_live_servers_show_vms_and_the_node_under_novacrons_names(tmp_path):
             (domain.tenant, domain.uuid, domain.memory_bytes / 2) for domain in servers.domains
         }
         assert {one["metric"]["node_id"] for one in vms} == {servers.node_id}
-        load = instant(servers.prometheus, "novacron_system_load_average")
-        assert {one["metric"]["period"] for one in load} == {"1m", "5m", "15m"}
+        (load,) = instant(servers.prometheus, "node_load1")
+        assert load["metric"]["node_id"] == servers.node_id
+        assert "tenant_id" not in load["metric"]
         assert instant(servers.prometheus, "libvirt_domain_info_virtual_cpus{uuid!='',domain!=''}")
 
 

@@ -40,6 +40,8 @@ SIZES = {
     "libvirt_domain_info_maximum_memory_bytes": ("mem_capacity_kb", 1024),
 }
 """What a libvirt exporter shows of a VM's size -> column of the Bitbrains file and its unit."""
+STATE = "libvirt_domain_state_code"
+RUNNING, SHUT_OFF = 1.0, 5.0
 FIRST_SECONDS = 300
 """How long a trace's first sample is taken to have counted already."""
 
@@ -123,16 +125,16 @@ def bitbrains_sizes(
     start, end = window_ms(first, days)
     columns = ["ts", "vm_id", *(column for column, _ in SIZES.values())]
     rows = _by_vm(_read(data / BITBRAINS_FILE, columns, start, end, [vm.vm_id for vm in vms]))
-    return [
-        Series(
-            name,
-            {**vm.labels(), "uuid": vm.vm_id, "domain": vm.vm_name, "job": "libvirt", "instance": f"{vm.node_id}:9177"},
-            rows[vm.vm_id]["ts"],
-            rows[vm.vm_id][column] * unit,
-        )
-        for vm in vms
-        for name, (column, unit) in SIZES.items()
-    ]
+    found = []
+    for vm in vms:
+        labels = {
+            **vm.labels(), "uuid": vm.vm_id, "domain": vm.vm_name, "job": "libvirt", "instance": f"{vm.node_id}:9177",
+        }  # fmt: skip
+        theirs = rows[vm.vm_id]
+        shown = {name: theirs[column] * unit for name, (column, unit) in SIZES.items()}
+        shown[STATE] = np.where(theirs["cpu_cores"] > 0, RUNNING, SHUT_OFF)
+        found += [Series(name, labels, theirs["ts"], values) for name, values in shown.items()]
+    return found
 
 
 def planted_events(vms: Sequence[TracedVm], first: date = BITBRAINS_FIRST) -> tuple[Event, ...]:

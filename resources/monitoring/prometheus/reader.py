@@ -3,11 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 
-from resources.errors import PermanentFailure
 from resources.monitoring.prometheus.range_selector import RangeSelector
 from resources.monitoring.prometheus.remote_read import RemoteRead
 from resources.monitoring.selector import Selector
-from resources.monitoring.server.failures import Refused, TooMuch
+from resources.monitoring.server.failures import Refused
 from resources.monitoring.server.http import HttpClient
 from resources.monitoring.server.reader import Read, Reader
 
@@ -45,15 +44,12 @@ class PrometheusReader:
             name, reader = self._ways[0]
             try:
                 return reader.read(selector, start_ms, end_ms)
-            except TooMuch:
-                raise
-            except PermanentFailure as error:
-                if isinstance(error, Refused) and error.status in DENIED:
-                    raise
-                if not self._pass_over(name, error):
+            except Refused as error:
+                # A damaged chunk is no refusal: another way would hide it.
+                if error.status in DENIED or not self._pass_over(name, error):
                     raise
 
-    def _pass_over(self, name: str, error: PermanentFailure) -> bool:
+    def _pass_over(self, name: str, error: Refused) -> bool:
         """Give up the way `name`; return whether another is left."""
         with self._lock:
             if self._ways[0][0] != name:

@@ -174,14 +174,15 @@ class PrometheusApi:
         return Range(series_of, tuple(dict.fromkeys(warnings)))
 
     def version(self) -> str:
-        """Return the server's version as it says it, `unknown` where it does not tell."""
+        """Return the server's version as it says it, `unknown` where a metrics server does not tell."""
         what = "its version"
         try:
             data = self._ask("GET", "/api/v1/status/buildinfo", [], what).data
         except Refused as error:
-            if error.status in (400, 404):  # an older or reduced server has no such page
-                return "unknown"
-            raise
+            if error.status not in (400, 404):
+                raise
+            self.instant("1")  # refused as well where this is no metrics server; else it only lacks the page
+            return "unknown"
         if not isinstance(data, dict):
             raise self._malformed(what, "data is not an object")
         version = data.get("version", "unknown")  # VictoriaMetrics tells nothing

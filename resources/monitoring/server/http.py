@@ -88,8 +88,12 @@ class HttpClient:
         self._pool.close()
 
     def question(self, what: str) -> Question:
-        """Return what words messages about `what` for this server, without any credentials."""
-        return Question(self.connection.url, what)
+        """Return what words messages about the answer to `what`, and takes the present secrets out of them.
+
+        Raises:
+            InvalidInput: a file with credentials cannot be used.
+        """
+        return Question(self.connection.url, what, self.connection.credentials())
 
     def send(
         self,
@@ -109,17 +113,16 @@ class HttpClient:
 
         Raises:
             ServerUnavailable: every attempt failed.
-            TooMuch: the server or `max_body_bytes` refuses the amount, or the server ran out of time in every attempt.
+            TooMuch: the server or `max_body_bytes` refuses the amount, or the server ran out of time, at last too.
             Refused: the request will be refused again: credentials, certificate, address or the query itself.
             InvalidInput: a file with credentials cannot be used.
         """
         target, payload, sent = self._prepare(method, path, form, body, headers or {})
         attempts = self.connection.attempts
         for attempt in range(1, attempts + 1):
-            credentials = self.connection.credentials()
-            question = Question(self.connection.url, what, credentials)
+            question = self.question(what)
             try:
-                return self._attempt(question, method, target, payload, _merged(sent, credentials.headers))
+                return self._attempt(question, method, target, payload, _merged(sent, question.credentials.headers))
             except TryAgain as setback:
                 if attempt == attempts:
                     raise _given_up(question, setback, attempts) from setback

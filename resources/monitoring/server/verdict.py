@@ -33,8 +33,14 @@ _TOO_MUCH = re.compile(
     r"too many (samples|series|points|data)|exceed|cannot select more than|-search\.max|sample limit"
 )
 _TLS_EXPECTED = re.compile(r"http request (was sent )?to (an )?https (server|port)")
-# VictoriaMetrics puts the whole request, often thousands of characters, before the cause.
-_ECHO = re.compile(r'^remoteAddr: "[^"]*"; requestURI: \S*; ')
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_WINDOW = r"(?:for|on the time range) \([^)]{0,200}\)"
+# VictoriaMetrics repeats the whole request and query, often thousands of characters, before the cause.
+_ECHO = re.compile(
+    rf"remoteAddr: {_QUOTED}; requestURI: \S*; "
+    rf"|(?:error when|cannot) [a-z ]{{1,40}}(?:query=)?{_QUOTED}(?: {_WINDOW})?: "
+    rf"|error when [a-z ]{{1,40}} {_WINDOW}: "
+)
 
 
 class TryAgain(Exception):
@@ -102,7 +108,7 @@ def read_words(question: Question, status: int, content_type: str, body: bytes) 
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
         error_type = answer.get("errorType")
         error_type = error_type if isinstance(error_type, str) else ""
-        return Words(status, question.clean(answer["error"]), question.clean(error_type))
+        return Words(status, _ECHO.sub("", question.clean(answer["error"])), question.clean(error_type))
     text = question.clean(body.decode("utf-8", "replace"))
     if is_page(content_type, body):
         title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)

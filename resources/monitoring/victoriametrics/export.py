@@ -25,7 +25,8 @@ METHOD = "export"
 STALE_MARKER = 0x7FF0000000000002
 """The bits of the NaN that ends a series."""
 
-_BARE = re.compile(rb'"(?:[^"\\]|\\.)*"|[+-]?(?:Inf|inf)(?:inity)?\b|[Nn]a[Nn]\b')
+# The closing quote may lack, or a line of quotes without end would be searched anew from each of them.
+_BARE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[+-]?(?:Inf|inf)(?:inity)?\b|[Nn]a[Nn]\b')
 
 
 class Export:

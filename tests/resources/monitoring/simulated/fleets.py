@@ -8,11 +8,27 @@ from numpy.typing import NDArray
 
 from resources.monitoring.metrics import METRICS
 from resources.monitoring.simulated.source import SimulatedFleet
+from resources.monitoring.simulated.vm import Vm
 from resources.partition import DAY_MS
 
 FIRST_DAY = date(2026, 1, 1)
+
+
+def _exposed(name: str) -> list[str]:
+    """Return the names under which a metric's samples are asked for."""
+    parts = ("_bucket", "_sum", "_count") if METRICS[name].kind == "histogram" else ("",)
+    return [name + part for part in parts]
+
+
 VM_NAMES = [name for name, metric in METRICS.items() if metric.entity == "vm" and not name.endswith("_per_second")]
 NODE_NAMES = [name for name, metric in METRICS.items() if metric.entity == "node"]
+VM_COUNT = "novacron_vm_count"
+PLATFORM_NAMES = [
+    exposed
+    for name, metric in METRICS.items()
+    if metric.entity != "vm" and name != VM_COUNT
+    for exposed in _exposed(name)
+]
 CPU, MEMORY, DISK = VM_NAMES[:3]
 COUNTERS = VM_NAMES[3:]
 NAME_OF_COLUMN = {METRICS[name].column: name for name in VM_NAMES}
@@ -42,6 +58,46 @@ def read(
             assert key not in found
             found[key] = batch.ts_ms[part], batch.values[part]
     return found
+
+
+def by_label(series: Series, label: str, **fixed: str) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return the times and values of the series with the `fixed` labels, by what else `label` is."""
+    found = {}
+    for key, samples in series.items():
+        labels = dict(key)
+        if all(labels[name] == value for name, value in fixed.items()):
+            assert labels[label] not in found
+            found[labels[label]] = samples
+    return found
+
+
+def index_of(fleet: SimulatedFleet, ts: NDArray[np.int64], offset_ms: int) -> NDArray[np.int64]:
+    """Return the sample indices that a target with this offset was scraped at."""
+    return (ts - offset_ms - fleet.clock.start_ms) // fleet.clock.step_ms
+
+
+def rates_of(fleet: SimulatedFleet, vm: Vm, metric: str) -> NDArray[np.float64]:
+    """Return what a reader of a VM's counter finds at each index of the run in bytes/s, NaN where it cannot know."""
+    rates = np.full(fleet.clock.total, np.nan)
+    if not vm.running:
+        return np.zeros(fleet.clock.total)
+    if (fleet, vm.tenant, metric) not in _READ:
+        _READ[fleet, vm.tenant, metric] = read(fleet, vm.tenant, metric)
+    for number, (_, arrived, counted) in enumerate(of_vm(_READ[fleet, vm.tenant, metric], vm.vm_id)):
+        ts, first = np.unique(arrived, return_index=True)
+        index, values = index_of(fleet, ts, vm.offset_ms), counted[first]
+        grown = np.diff(values, prepend=0.0)
+        grown = np.where(grown < 0, values, grown)
+        known = np.diff(index, prepend=-1) == 1
+        # The first series began before the run, with a count that nobody saw grow; a later one begins at 0.
+        known[0] = number > 0
+        if number + 1 < len(vm.placements):
+            known &= index < vm.placements[number + 1][0]
+        rates[index[known]] = grown[known] / fleet.clock.interval_seconds
+    return rates
+
+
+_READ: dict[tuple[SimulatedFleet, str, str], Series] = {}
 
 
 def of_vm(series: Series, vm_id: str) -> list[tuple[dict[str, str], NDArray[np.int64], NDArray[np.float64]]]:

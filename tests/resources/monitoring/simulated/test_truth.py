@@ -71,7 +71,7 @@ def test_tables_have_their_schemas_and_every_kind_per_tenant() -> None:
         assert {row["kind"] for row in mine["trends"]} == {"growth", "leak", "filling_disk"}
         assert {row["metric"] for row in mine["trends"]} == {"cpu_percent", "memory_bytes", "disk_bytes"}
         assert {row["kind"] for row in mine["incidents"]} == {
-            "cpu_saturation", "traffic_spike", "memory_exhaustion", "write_burst", "noisy_neighbour",
+            "cpu_saturation", "traffic_spike", "memory_exhaustion", "write_burst", "noisy_neighbour", "io_storm",
         }  # fmt: skip
         assert {row["size_class"] for row in mine["vms"]} == {
             "optimal", "idle", "oversized", "undersized", "powered_off",
@@ -80,7 +80,7 @@ def test_tables_have_their_schemas_and_every_kind_per_tenant() -> None:
         left = [(row["exhaustion_day"] - FIRST_DAY).days - 28 for row in mine["trends"] if row["exhaustion_day"]]
         assert min(left) < 30 < max(left)
     platform = {row["kind"] for row in TRUTH["incidents"] if row["tenant"] == "platform"}
-    assert platform == {"node_saturation", "node_outage"}
+    assert platform == {"node_saturation", "node_outage", "tier_saturation", "link_fault"}
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 3), (2, 25, 2), (1, 130, 40)])
@@ -329,7 +329,8 @@ def test_alerts_look_like_alertmanagers() -> None:
         assert incident["start"] < row["startsAt"] < row["endsAt"] == incident["end"]
         if row["tenant"] == "platform":
             assert "tenant_id" not in labels
-            assert labels["node_id"] == incident["entity_id"]
+            places = [value for name, value in labels.items() if name not in ("alertname", "severity")]
+            assert "/".join(places) == incident["entity_id"]
         else:
             assert labels["tenant_id"] == row["tenant"]
             assert labels["vm_id"] == incident["entity_id"]

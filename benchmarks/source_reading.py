@@ -1,0 +1,167 @@
+"""Reading a real Prometheus: 1,000 VMs x 5 metrics x 1 day at 300 s, and a tenant ten times as large.
+
+The peer is what a plain client does at its defaults: `query_range` by `requests` with gzip and `json`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, process_time
+
+import psutil
+import requests
+
+from benchmarks.monitoring_server import METRICS, TENANT, day, loaded_server, settings_of
+from benchmarks.report import Outcome, side_by_side
+from resources.monitoring.server.source import ServerSource
+from resources.sources import open_server
+from tests.servers.process import ServerProcess
+
+WORKER = """
+import json, resource, sys
+from pathlib import Path
+from analytics_assets.assets import compute_partition
+from analytics_assets.pipelines.graph import find_pipeline
+from benchmarks.monitoring_server import day
+from resources.analytics_home import AnalyticsHome
+from resources.settings import load_settings
+from time import perf_counter, process_time
+home, days = Path(sys.argv[1]), int(sys.argv[2])
+settings = load_settings(home, {})
+analytics = AnalyticsHome(home=str(home))
+[instance] = [i for i in find_pipeline(settings, "daily-analytics").instances if i.id == "vm_resources"]
+samples, wall, cpu = 0, perf_counter(), process_time()
+for number in range(days):
+    _, stored = compute_partition(instance, day(number), settings, analytics.lake(), analytics)
+    samples += stored.facts.samples_seen
+print(json.dumps({"samples": samples, "wall": perf_counter() - wall, "cpu": process_time() - cpu,
+                  "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+"""
+"""Collects, grids and writes days in a process of its own, whose memory is the answer."""
+
+
+def run(quick: bool) -> list[Outcome]:
+    """Measure reading, and the collector around it."""
+    vms, large, days = (200, 1_000, 3) if quick else (1_000, 10_000, 4)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        with loaded_server(folder / "small", vms) as server:
+            outcomes = _reading(server, folder, vms)
+            outcomes.append(_collecting(server, folder, vms))
+        with loaded_server(folder / "days", vms, days) as server:
+            outcomes.append(_memory_by_days(server, folder, vms, days))
+        with loaded_server(folder / "large", large) as server:
+            outcomes.append(_large_tenant(server, folder, large))
+    return outcomes
+
+
+def _reading(server: ServerProcess, folder: Path, vms: int) -> list[Outcome]:
+    source = open_server(settings_of(server, folder / "home"))
+    samples = _read(source)
+    ours, peer = side_by_side(lambda: _read(source), lambda: _query_range(server), repeats=5)
+    points = _query_range(server)
+    what = f"{vms} VMs x {len(METRICS)} metrics x 1 day"
+    client, used = _cpu(lambda: _read(source), server)
+    return [
+        Outcome(
+            f"read {what} by remote-read chunks",
+            samples / ours / 1e6,
+            "M samples/s",
+            points / peer / 1e6,
+            "query_range, requests + json",
+            ">= 10",
+        ),
+        Outcome(
+            f"wall time of that read, {samples} samples",
+            ours,
+            "s",
+            used + client,
+            "server's CPU time + ours to decode",
+            "<= 2",
+            f"server {used:.3f} s, ours {client:.3f} s",
+        ),
+    ]
+
+
+def _read(source: ServerSource) -> int:
+    partition = day()
+    return sum(
+        len(batch.ts_ms) for batch in source.samples(TENANT, list(METRICS), partition.start_ms, partition.end_ms)
+    )
+
+
+def _query_range(server: ServerProcess) -> int:
+    """Read the same day as a plain client does; return the points."""
+    points = 0
+    for name in METRICS:
+        answer = requests.get(
+            f"{server.url}/api/v1/query_range",
+            params={
+                "query": f'{name}{{tenant_id="{TENANT}"}}',
+                "start": str(day().start_ms // 1000),
+                "end": str(day().end_ms // 1000 - 1),
+                "step": "300",
+            },
+            timeout=120,
+        )
+        answer.raise_for_status()
+        points += sum(len(series["values"]) for series in json.loads(answer.text)["data"]["result"])
+    return points
+
+
+def _cpu(work: Callable[[], object], server: ServerProcess) -> tuple[float, float]:
+    """Return the CPU seconds that `work` takes here and in the server, the mean of several calls."""
+    process, repeats = psutil.Process(server.pid), 10
+    before, own = process.cpu_times(), process_time()
+    for _ in range(repeats):
+        work()
+    after, own_after = process.cpu_times(), process_time()
+    used = after.user + after.system - before.user - before.system
+    return (own_after - own) / repeats, used / repeats
+
+
+def _collecting(server: ServerProcess, folder: Path, vms: int) -> Outcome:
+    found = [_worker(server, folder / f"collect-{number}", 1) for number in range(3)]
+    best = min(found, key=lambda one: one["cpu"])
+    return Outcome(
+        f"collect + grid + write, {vms} VMs, by CPU time of one process",
+        best["samples"] / best["cpu"] / 1e6,
+        "M samples/s",
+        aim=">= 1.0",
+        note=f"{best['samples'] / best['wall'] / 1e6:.2f} M samples/s of wall time, compiled code loaded from its cache",
+    )
+
+
+def _memory_by_days(server: ServerProcess, folder: Path, vms: int, days: int) -> Outcome:
+    one, many = (_worker(server, folder / f"memory-{count}", count)["rss"] for count in (1, days))
+    return Outcome(
+        f"peak memory of {days} days of {vms} VMs in one run", many / 2**20, "MiB", one / 2**20, "of 1 day", "<= 1.15"
+    )
+
+
+def _large_tenant(server: ServerProcess, folder: Path, vms: int) -> Outcome:
+    found = _worker(server, folder / "large-home", 1)
+    return Outcome(
+        f"peak memory of {vms} VMs x {len(METRICS)} metrics x 1 day",
+        found["rss"] / 2**30,
+        "GiB",
+        aim="<= 2",
+        note=f"{found['samples'] / 1e6:.1f} M samples in {found['wall']:.1f} s",
+    )
+
+
+def _worker(server: ServerProcess, home: Path, days: int) -> dict[str, float]:
+    home.mkdir(exist_ok=True)
+    (home / "analytics.toml").write_text(
+        f'source = "prometheus"\nprometheus_url = "{server.url}"\nfirst_day = "{day().day}"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, str(home), str(days)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
