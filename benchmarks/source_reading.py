@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 
 import psutil
 import requests
@@ -28,7 +28,7 @@ from analytics_assets.pipelines.graph import find_pipeline
 from benchmarks.monitoring_server import day
 from resources.analytics_home import AnalyticsHome
 from resources.settings import load_settings
-from time import perf_counter, process_time
+from time import process_time
 home, days = Path(sys.argv[1]), int(sys.argv[2])
 settings = load_settings(home, {})
 analytics = AnalyticsHome(home=str(home))
@@ -45,14 +45,14 @@ print(json.dumps({"samples": samples, "wall": perf_counter() - wall, "cpu": proc
 
 def run(quick: bool) -> list[Outcome]:
     """Measure reading, and the collector around it."""
-    vms, large, days = (200, 1_000, 3) if quick else (1_000, 10_000, 4)
+    vms, large, days = (200, 1_000, 4) if quick else (1_000, 10_000, 8)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with loaded_server(folder / "small", vms) as server:
             outcomes = _reading(server, folder, vms)
             outcomes.append(_collecting(server, folder, vms))
-        with loaded_server(folder / "days", vms, days) as server:
-            outcomes.append(_memory_by_days(server, folder, vms, days))
+        with loaded_server(folder / "days", vms // 2, days) as server:
+            outcomes.append(_memory_by_days(server, folder, vms // 2, days))
         with loaded_server(folder / "large", large) as server:
             outcomes.append(_large_tenant(server, folder, large))
     return outcomes
@@ -131,14 +131,14 @@ def _collecting(server: ServerProcess, folder: Path, vms: int) -> Outcome:
         best["samples"] / best["cpu"] / 1e6,
         "M samples/s",
         aim=">= 1.0",
-        note=f"{best['samples'] / best['wall'] / 1e6:.2f} M samples/s of wall time, compiled code loaded from its cache",
+        note=f"{best['samples'] / best['wall'] / 1e6:.2f} M samples/s of wall time",
     )
 
 
 def _memory_by_days(server: ServerProcess, folder: Path, vms: int, days: int) -> Outcome:
-    one, many = (_worker(server, folder / f"memory-{count}", count)["rss"] for count in (1, days))
+    two, many = (_worker(server, folder / f"memory-{count}", count)["rss"] for count in (2, days))
     return Outcome(
-        f"peak memory of {days} days of {vms} VMs in one run", many / 2**20, "MiB", one / 2**20, "of 1 day", "<= 1.15"
+        f"peak memory of {days} days of {vms} VMs in one run", many / 2**20, "MiB", two / 2**20, "of 2 days", "<= 1.1"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from resources.errors import InvalidInput
+from resources.inventory.file import InventoryFile
 from resources.inventory.source import InventorySource, NoInventory
 from resources.monitoring.server.connection import Connection
 from resources.monitoring.simulated.source import SimulatedFleet
@@ -66,10 +67,9 @@ def open_sources(settings: Settings) -> TenantSources:
     Raises:
         InvalidInput: a setting that the source needs is missing or wrong.
     """
-    configured: MetricSource | None = None
-    sizes: InventorySource = NoInventory()
+    traces = TraceFiles(settings.traces_root)
     if settings.source == "simulated":
-        configured = sizes = SimulatedFleet(
+        fleet = SimulatedFleet(
             seed=settings.simulated_seed,
             tenants=settings.simulated_tenants,
             vms_per_tenant=settings.simulated_vms,
@@ -77,9 +77,9 @@ def open_sources(settings: Settings) -> TenantSources:
             days=settings.simulated_days,
             interval_seconds=settings.simulated_interval_seconds,
         )
-    elif settings.is_live:
-        configured = open_server(settings)
-    return TenantSources(TraceFiles(settings.traces_root), configured, open_inventory(settings, sizes))
+        return TenantSources(traces, fleet, _open_inventory(settings, None, fleet))
+    server = open_server(settings) if settings.is_live else None
+    return TenantSources(traces, server, _open_inventory(settings, server, None))
 
 
 def open_server(settings: Settings) -> "ServerSource":
@@ -138,8 +138,39 @@ def connection_of(settings: Settings) -> Connection:
     )
 
 
-def open_inventory(settings: Settings, own: InventorySource) -> InventorySource:
-    return own
+def _open_inventory(
+    settings: Settings, server: "ServerSource | None", fleet: InventorySource | None
+) -> InventorySource:
+    """Return where sizes of VMs without imported traces come from."""
+    kind = settings.inventory
+    if kind == "auto":
+        kind = "file" if settings.inventory_file else "prometheus" if server else "none"
+        if fleet is not None and kind == "none":
+            return fleet
+    if kind == "file":
+        if settings.inventory_file is None:
+            raise InvalidInput("inventory = file needs the setting inventory_file: a CSV or JSON file with VM sizes.")
+        return InventoryFile(settings.inventory_file)
+    if kind == "prometheus":
+        if server is None:
+            raise InvalidInput(
+                f"inventory = prometheus asks the server that samples come from, and source = {settings.source} is "
+                "none. Set source to prometheus or victoriametrics, or take another inventory."
+            )
+        from resources.inventory.prometheus import InventoryQueries, Labels
+
+        labels = Labels(uuid=settings.inventory_vm_label, name=settings.inventory_name_label)
+        return InventoryQueries(server.api, dict(settings.inventory_queries) or None, labels)
+    if kind == "libvirt":
+        if settings.libvirt_uri is None:
+            raise InvalidInput("inventory = libvirt needs the setting libvirt_uri, such as qemu+ssh://node/system.")
+        from resources.inventory.libvirt import LibvirtInventory
+        from resources.inventory.membership import VmsInMetrics
+        from resources.inventory.observations import Observations
+
+        vms = VmsInMetrics(server.api) if server else None
+        return LibvirtInventory(settings.libvirt_uri, Observations(settings.inventory_root), vms=vms)
+    return NoInventory()
 
 
 def known_tenants(settings: Settings) -> list[str]:

@@ -1,5 +1,6 @@
 """A sensor that gives partitions to tenants that a source has samples of and Dagster does not know yet."""
 
+import hashlib
 import json
 
 import dagster as dg
@@ -13,7 +14,7 @@ MOST_NAMED = 20
 """Labels that one message names; there may be a million."""
 
 MOST_KEPT = 1_000
-"""Labels that the cursor remembers."""
+"""Labels that the cursor remembers one by one; of more, it remembers whether they are the same."""
 
 
 def tenant_discovery(settings: Settings) -> dg.SensorDefinition:
@@ -36,8 +37,9 @@ def tenant_discovery(settings: Settings) -> dg.SensorDefinition:
         registered = set(registered_tenants(context.instance))
         found = [tenant for tenant in sources.tenants() if tenant not in registered]
         refused = sources.refused_tenants()
-        known = set(json.loads(context.cursor)) if context.cursor else set()
-        unheard = sorted(set(refused) - known)
+        digest = hashlib.sha256("\0".join(sorted(refused)).encode()).hexdigest()
+        warned = json.loads(context.cursor) if context.cursor else {"labels": [], "digest": ""}
+        unheard = sorted(set(refused) - set(warned["labels"])) if digest != warned["digest"] else []
         for label in unheard[:MOST_NAMED]:
             context.log.warning(
                 f"tenant label {shown(label, 80)} is in quarantine, its samples are not read: {refused[label]}."
@@ -50,7 +52,7 @@ def tenant_discovery(settings: Settings) -> dg.SensorDefinition:
                 f"{len(found)} new tenants at once: {len(new)} are registered now, {len(waiting)} at the next ticks "
                 f"(max_new_tenants = {settings.max_new_tenants}). If these are not tenants, mend the tenant_id label."
             )
-        cursor = json.dumps(sorted(refused)[:MOST_KEPT])
+        cursor = json.dumps({"labels": sorted(refused)[:MOST_KEPT], "digest": digest})
         if not new:
             quarantine = f"; {len(refused)} label(s) in quarantine: {_named(sorted(refused))}" if refused else ""
             return dg.SensorResult(skip_reason=f"every tenant with samples is registered{quarantine}", cursor=cursor)

@@ -1,6 +1,6 @@
 """What the storage tiers of the nodes hold, move and how long it takes, for `storage_utilization`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -118,7 +118,7 @@ class TierReader:
         """Yield the used space."""
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
         days = []
-        for batch in joined(self._batches(USED, DAY_MS)):
+        for batch in joined(self._batches([USED], DAY_MS)):
             keyed = self.keys.keyed(batch)
             yesterday = grid(keyed, "gauge", start_ms - DAY_MS, start_ms, step_ms, ENTITY, "", minimum=0)
             days.append((grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0), yesterday))
@@ -159,9 +159,8 @@ class TierReader:
         start_ms, end_ms = self.partition.start_ms, self.partition.end_ms
 
         def batches() -> Iterator[SeriesBatch]:
-            for part in ("bucket", "sum", "count"):
-                for batch in self._batches(f"{LATENCY}_{part}", LEAD_IN_MS):
-                    yield self.keys.keyed(batch, "operation")
+            for batch in self._batches([f"{LATENCY}_{part}" for part in ("bucket", "sum", "count")], LEAD_IN_MS):
+                yield self.keys.keyed(batch, "operation")
 
         known = self.known_interval
         spread = histogram(
@@ -183,17 +182,15 @@ class TierReader:
 
     def _gauges(self, selector: str, label: str = "", others: bool = False) -> Iterator[Gridded]:
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
-        for batch in joined(self._batches(selector, LEAD_IN_MS)):
+        for batch in joined(self._batches([selector], LEAD_IN_MS)):
             keyed = self.keys.keyed(batch, label, others)
             piece = grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0)
             self.found.count(piece)
             yield piece
 
-    def _batches(self, selector: str, lead_in_ms: int) -> Iterator[SeriesBatch]:
-        partition = self.partition
-        for batch in self.source.samples(
-            partition.tenant, [selector], partition.start_ms - lead_in_ms, partition.end_ms
-        ):
+    def _batches(self, selectors: Sequence[str], lead_in_ms: int) -> Iterator[SeriesBatch]:
+        start_ms, end_ms = self.partition.start_ms - lead_in_ms, self.partition.end_ms
+        for batch in self.source.samples(self.partition.tenant, selectors, start_ms, end_ms):
             yield possible(batch)
 
 

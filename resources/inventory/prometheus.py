@@ -10,7 +10,7 @@ reports no disk sizes and leaves out machines that are shut off. Another exporte
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -29,18 +29,15 @@ from resources.partition import PLATFORM, check_tenant
 QUERIED = ("vcpus", "memory_bytes", "disk_bytes", "state")
 """Columns that a query can fill; a state is libvirt's code: 5 and 6 are stopped, 1 to 4 and 7 running."""
 
-
-def of_libvirt_exporter(metric: str) -> str:
-    """Return a query for `metric` of libvirt's exporter that asks for no more than the machines of one tenant."""
-    conditions = ('tenant_id="$tenant"', 'uuid=~"$vm_ids"', 'domain=~"$vm_names"')
-    return " or ".join(f"{metric}{{{condition}}}" for condition in conditions)
-
-
-DEFAULT_QUERIES = {
-    "vcpus": of_libvirt_exporter("libvirt_domain_info_virtual_cpus"),
-    "memory_bytes": of_libvirt_exporter("libvirt_domain_info_maximum_memory_bytes"),
-    "state": of_libvirt_exporter("libvirt_domain_state_code"),
+LIBVIRT_METRICS = {
+    "vcpus": "libvirt_domain_info_virtual_cpus",
+    "memory_bytes": "libvirt_domain_info_maximum_memory_bytes",
+    "state": "libvirt_domain_state_code",
 }
+"""Column -> metric of Debian's prometheus-libvirt-exporter."""
+
+STEP_SECONDS = 300
+"""How often a server is asked for what held, unless it is set."""
 
 _OF_THE_SCRAPE = frozenset({"__name__", "instance", "job"})
 """Labels that say who reported a machine, not what of it."""
@@ -71,14 +68,23 @@ class Labels:
         return Machine(*(labels.get(label, "") for label in (self.uuid, self.name, self.node_id, self.tenant)))
 
 
+def libvirt_queries(labels: Labels) -> dict[str, str]:
+    """Return queries for what libvirt's exporter shows, that ask for the machines of one tenant only."""
+    conditions = (f'{labels.tenant}="$tenant"', f'{labels.uuid}=~"$vm_ids"', f'{labels.name}=~"$vm_names"')
+    return {
+        column: " or ".join(f"{metric}{{{condition}}}" for condition in conditions)
+        for column, metric in LIBVIRT_METRICS.items()
+    }
+
+
 @dataclass(frozen=True)
 class InventoryQueries:
     """Queries to a metrics server as an `InventorySource`.
 
-    `queries` are PromQL, by the column of the inventory that they fill (`QUERIED`); their series
-    must carry the machine's UUID or its name. In them `$tenant` stands for the tenant's id, for use
-    as in `tenant_id="$tenant"`; `$vm_ids` and `$vm_names` for the tenant's VMs, for use as in
-    `uuid=~"$vm_ids"`, so that the server need not send the machines of everybody. Whose a machine
+    `queries` are PromQL, by the column of the inventory that they fill (`QUERIED`), `libvirt_queries`
+    if there are none; their series must carry the machine's UUID or its name. In them `$tenant`
+    stands for the tenant's id, for use as in `tenant_id="$tenant"`; `$vm_ids` and `$vm_names` for the
+    tenant's VMs, for use as in `uuid=~"$vm_ids"`, so that the server need not send the machines of everybody. Whose a machine
     is, is decided by its tenant label where it has one (which is believed: do not add it for all),
     else by `vms`, as `attribute` says; the rest is dropped.
 
@@ -91,23 +97,29 @@ class InventoryQueries:
     """
 
     api: PrometheusApi
-    queries: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_QUERIES))
+    queries: Mapping[str, str] | None = None
     labels: Labels = Labels()
     vms: TenantVms | None = None
-    step_seconds: int = 300
+    step_seconds: int = STEP_SECONDS
     lookback_seconds: int = 3600
     kind: str = "prometheus"
 
     def __post_init__(self) -> None:
-        if not self.queries:
+        if self.queries is None:
+            object.__setattr__(self, "queries", libvirt_queries(self.labels))
+        if not self._queries:
             raise InvalidInput("inventory_queries is empty. Name at least one query, or leave the setting out.")
-        for column, query in self.queries.items():
+        for column, query in self._queries.items():
             _check_query(column, query)
         if self.step_seconds < 1 or self.lookback_seconds < 0:
             raise InvalidInput(
                 f"the inventory is asked for every {self.step_seconds} s from {self.lookback_seconds} s before a "
                 "window on. Give a step of at least 1 s, and no lookback below 0."
             )
+
+    @property
+    def _queries(self) -> Mapping[str, str]:
+        return self.queries or {}
 
     def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
         """Return what the exporter showed of the VMs of `tenant` in `[start_ms, end_ms)`, by `INVENTORY_SCHEMA`.
@@ -122,9 +134,9 @@ class InventoryQueries:
         if check_tenant(tenant) == PLATFORM or start_ms >= end_ms:
             return to_table([])
         window = (start_ms - self.lookback_seconds * 1000, end_ms)
-        members = self.vms or VmsInMetrics(self.api)
+        members = self.vms or VmsInMetrics(self.api, step_seconds=min(STEP_SECONDS, self.step_seconds))
         known = list(members.vms(tenant, *window))
-        answers = {column: self._answer(column, tenant, known, *window) for column in self.queries}
+        answers = {column: self._answer(column, tenant, known, *window) for column in self._queries}
         machines = {self.labels.machine(labels) for series in answers.values() for labels, _, _ in series}
         owned = attribute(machines, tenant, known, lambda names: members.others(tenant, names, *window))
         return to_table(held_in(self._rows(answers, owned, known), start_ms, end_ms))
@@ -132,14 +144,14 @@ class InventoryQueries:
     def _answer(self, column: str, tenant: str, known: Sequence[TenantVm], start_ms: int, end_ms: int) -> list[Series]:
         """Return the series of one column's query that may be the tenant's."""
         found: list[Series] = []
-        for query in _filled(self.queries[column], tenant, known):
+        for query in _filled(self._queries[column], tenant, known):
             for series in whole_answer(self.api, query, start_ms, end_ms, self.step_seconds):
                 machine = self.labels.machine(series[0])
                 if machine.tenant not in ("", tenant):
                     continue
                 if not machine.uuid and not machine.name:
                     raise InvalidInput(
-                        f"inventory_queries: {column} = {shown(self.queries[column])} gives series without the labels "
+                        f"inventory_queries: {column} = {shown(self._queries[column])} gives series without the labels "
                         f"{self.labels.uuid} and {self.labels.name}, so nobody knows which VM they are. "
                         f"Keep one of them, for example with `by ({self.labels.uuid})`."
                     )
@@ -179,8 +191,8 @@ class InventoryQueries:
             if twice >= GONE_STEPS:
                 first, second, *_ = (", ".join(f"{name}={value}" for name, value in kind) for kind in kinds)
                 raise InvalidInput(
-                    f"inventory_queries: {column} = {shown(self.queries[column])} gives {len(kinds)} values of machine "
-                    f"{shown(machine.uuid or machine.name)} at once: {shown(first)} and {shown(second)}. "
+                    f"inventory_queries: {column} = {shown(self._queries[column])} gives {len(kinds)} values of "
+                    f"machine {shown(machine.uuid or machine.name)} at once: {shown(first)} and {shown(second)}. "
                     f"Make one of them, for example with `sum by ({self.labels.uuid}, {self.labels.name})`."
                 )
 

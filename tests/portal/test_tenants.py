@@ -5,6 +5,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +20,9 @@ from tests.resources.lake.scenario import FIRST_DAY, filled_lake
 def known(monkeypatch) -> list[str]:
     """The tenants that the sources know, to be filled by the test."""
     names: list[str] = []
-    monkeypatch.setattr("resources.sources.known_tenants", lambda _: names)
+    refused = {"Bad\nName": "no tenant id"}
+    sources = SimpleNamespace(tenants=lambda: names, refused_tenants=lambda: refused if names else {})
+    monkeypatch.setattr("resources.sources.open_sources", lambda _: sources)
     monkeypatch.setattr(tenants, "base_tables", lambda _: {True: "node_load", False: "vm_load"})
     return names
 
@@ -33,6 +36,7 @@ def test_stored_and_known_tenants_are_listed(tmp_path, known):
     known += ["acme", "new", PLATFORM]
     done = show(tmp_path, "--json")
     assert done.exit_code == 0
+    assert done.stderr == "in quarantine, never read: tenant label 'Bad\\nName': no tenant id\n"
     assert json.loads(done.stdout) == [
         {
             "tenant": "acme",

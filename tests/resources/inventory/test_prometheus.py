@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from resources.errors import InvalidInput, TransientFailure
-from resources.inventory.prometheus import DEFAULT_QUERIES, InventoryQueries, Labels
+from resources.inventory.prometheus import InventoryQueries, Labels, libvirt_queries
 from resources.inventory.source import INVENTORY_SCHEMA
 from resources.monitoring.server.api import Range
 from resources.monitoring.server.failures import TooMuch
@@ -293,5 +293,8 @@ def test_the_order_of_the_series_decides_nothing():
 
 
 def test_the_default_queries_ask_for_no_more_than_one_tenants_machines():
-    for query in DEFAULT_QUERIES.values():
+    """Stops queries for everybody's machines, and labels that are set from being left out of the queries."""
+    for query in libvirt_queries(Labels()).values():
         assert re.findall(r"\{([^}]*)\}", query) == ['tenant_id="$tenant"', 'uuid=~"$vm_ids"', 'domain=~"$vm_names"']
+    for query in libvirt_queries(Labels(uuid="vm_id", name="n", tenant="t")).values():
+        assert re.findall(r"\{([^}]*)\}", query) == ['t="$tenant"', 'vm_id=~"$vm_ids"', 'n=~"$vm_names"']
