@@ -23,6 +23,10 @@ LEAD_IN_MS = 3_600_000
 increase over a longer gap is not known to have been in the window."""
 
 
+LARGEST = 1e38
+"""Means are stored as float32; a finite value beyond this is no measurement of anything here."""
+
+
 @dataclass(frozen=True)
 class Gridded:
     """The buckets of one metric that have a value.
@@ -77,15 +81,16 @@ def grid(
     resolution_ms: int,
     entity_label: str | tuple[str, ...] = "vm_id",
     place_label: str = "node_id",
-    minimum: float | None = None,
+    minimum: float = -LARGEST,
 ) -> Gridded:
     """Return `batch` on the buckets of `[start_ms, end_ms)`.
 
     Samples before `start_ms` only serve a counter's first increase, and to know which of several
     series speaks. Series without `entity_label` (or without one of several) are not part of the
-    answer, and values below `minimum` are no samples. A histogram's series are counters.
+    answer, and values below `minimum` (or that a float32 cannot hold) are no samples. A histogram's
+    series are counters.
     """
-    samples = in_order(batch, start_ms, end_ms, entity_label, place_label, minimum)
+    samples = in_order(batch, start_ms, end_ms, entity_label, place_label, minimum, LARGEST)
     spoken = speaking(samples)
     counted = samples.ts_ms >= start_ms
     frozen = 0

@@ -1,5 +1,6 @@
 """Raw samples in order: by entity, series and time, each instant of a series once."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +57,13 @@ def in_order(
     end_ms: int,
     entity_label: str | tuple[str, ...],
     place_label: str,
-    minimum: float | None = None,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
 ) -> OrderedSamples:
     """Return the samples of `batch` before `end_ms` whose series name an entity.
 
     Of several samples of one series at one instant the last to arrive counts. Stale markers, NaN
-    and infinities are no samples, nor are values below `minimum`.
+    and infinities are no samples, nor are values outside `minimum` to `maximum`.
     """
     names = [entity_name(labels, entity_label) for labels in batch.labels]
     entities = tuple(sorted({name for name in names if name}))
@@ -83,11 +85,9 @@ def in_order(
     finite = np.isfinite(values)
     marked = ~finite & (values.view(np.uint64) == STALE_BITS) if not finite.all() else ~finite
     keep = finite & (ts_ms < end_ms)
-    out_of_range = 0
-    if minimum is not None and len(values) and np.nanmin(np.where(keep, values, minimum)) < minimum:
-        possible = ~(values < minimum)
-        out_of_range = int(np.count_nonzero(keep & counted & ~possible))
-        keep &= possible
+    possible = (values >= minimum) & (values <= maximum)
+    out_of_range = int(np.count_nonzero(keep & counted & ~possible))
+    keep &= possible
     stale, not_finite = int(np.count_nonzero(marked & counted)), int(np.count_nonzero(~finite & ~marked & counted))
     if not keep.all():
         series, ts_ms, values = series[keep], ts_ms[keep], values[keep]

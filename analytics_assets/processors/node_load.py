@@ -199,7 +199,7 @@ def _table(
     row = np.flatnonzero(seen)
     count = np.array([len(cpus.get(node, ())) for node in nodes] or [0], np.float64)[row // buckets]
     count[count == 0] = np.nan
-    per_bucket = sum(max(1, resolution_seconds // max(1, intervals[kind])) for kind in counted)
+    per_bucket = sum(max(1, resolution_seconds // (intervals[kind] or resolution_seconds)) for kind in counted)
     arrays: dict[str, pa.Array] = {
         "node_id": pa.array([nodes[index] for index in row // buckets], pa.string()),
         "ts": pa.array(partition.start_ms + (row % buckets) * resolution_ms, pa.int64()).cast(TIMESTAMP),

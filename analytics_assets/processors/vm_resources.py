@@ -138,7 +138,10 @@ def to_table(gathered: VmGrid, partition: Partition, resolution_seconds: int, in
             if metric.column == stem:
                 gathered.pieces.pop(metric.name, None)
         columns[f"{stem}_mean"], columns[f"{stem}_max"] = mean, maximum
-    per_bucket = {metric: max(1, resolution_seconds // max(1, seconds)) for metric, seconds in intervals.items()}
+    # Of a metric with one sample only, one is expected.
+    per_bucket = {
+        metric: max(1, resolution_seconds // seconds) if seconds else 1 for metric, seconds in intervals.items()
+    }
     expected = np.array([sum(per_bucket[metric] for metric in gathered.vm_metrics[vm]) for vm in vms] or [0], np.int32)
     row = np.flatnonzero(seen)
     vm, bucket = row // buckets, row % buckets

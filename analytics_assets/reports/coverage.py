@@ -85,6 +85,12 @@ def facts_sentences(source: str, facts: Facts) -> list[str]:
         said.append(
             f"{len(missing):,} of the {whole} that {source} reads {verb} not stored: {words.day_ranges(missing)}."
         )
+    if facts.low_coverage:
+        low = words.listing([words.name(table) for table in facts.low_coverage])
+        said.append(f"{words.capital(source)} rests on samples of which too many are missing: {low}.")
+    if facts.warnings:
+        warned = words.listing([words.clause(warning) for warning in facts.warnings[:3]], len(facts.warnings[3:]))
+        said.append(f"The monitoring server warned that {source} may lack samples: {warned}.")
     said += [f"{words.capital(words.clause(note))}." for note in facts.notes]
     return list(dict.fromkeys(said))
 

@@ -84,9 +84,9 @@ class InventoryQueries:
     `queries` are PromQL, by the column of the inventory that they fill (`QUERIED`), `libvirt_queries`
     if there are none; their series must carry the machine's UUID or its name. In them `$tenant`
     stands for the tenant's id, for use as in `tenant_id="$tenant"`; `$vm_ids` and `$vm_names` for the
-    tenant's VMs, for use as in `uuid=~"$vm_ids"`, so that the server need not send the machines of everybody. Whose a machine
-    is, is decided by its tenant label where it has one (which is believed: do not add it for all),
-    else by `vms`, as `attribute` says; the rest is dropped.
+    tenant's VMs, for use as in `uuid=~"$vm_ids"`, so that the server need not send the machines of
+    everybody. Whose a machine is, is decided by its tenant label where it has one (which is
+    believed: do not add it for all), else by `vms`, as `attribute` says; the rest is dropped.
 
     Each query is evaluated every `step_seconds` over the window and the `lookback_seconds` before it.
     A change counts from the step that shows it. A value holds until another one comes; a

@@ -185,10 +185,19 @@ class PrometheusApi:
             return "unknown"
         if not isinstance(data, dict):
             raise self._malformed(what, "data is not an object")
-        version = data.get("version", "unknown")  # VictoriaMetrics tells nothing
+        version = data.get("version", "")
         if not isinstance(version, str):
             raise self._malformed(what, "the version is not text")
-        return version
+        return version or self._version_of_metrics()
+
+    def _version_of_metrics(self) -> str:
+        """Return the version that VictoriaMetrics tells among its own metrics only; a gateway may hide them."""
+        try:
+            answer = self._client.send("GET", "/metrics", what="its own metrics")
+        except Refused:
+            return "unknown"
+        found = re.search(rb'^vm_app_version\{[^}\n]*short_version="([\w.+-]{1,40})"', answer.body, re.MULTILINE)
+        return found.group(1).decode() if found else "unknown"
 
     def server_time_ms(self) -> int:
         """Return the server's present time, as far as a whole second goes."""

@@ -131,9 +131,11 @@ def _tenant(source: ServerSource, tenant: str, now_ms: int, methods: set[str]) -
         ts_ms = np.concatenate([batch.ts_ms for batch in batches]) if batches else np.zeros(0, np.int64)
         interval_ms = _interval_ms(batches)
         if interval_ms:
-            # Up to the newest sample: what is on its way is not missing.
+            # From a series' own first sample to the newest of all: neither what began later nor what is on
+            # its way is missing.
             newest_ms = int(ts_ms.max())
-            expected = series * ((newest_ms - (end_ms - length)) / interval_ms)
+            first = np.concatenate([batch.ts_ms[batch.offsets[:-1]] for batch in batches])
+            expected = float(np.sum(np.round((newest_ms - first) / interval_ms) + 1))
             coverage = round(min(1.0, len(ts_ms) / expected), 4)
             return TenantCheck(tenant, *extent, series, _iso(newest_ms), max(1, round(interval_ms / 1000)), coverage)
     return TenantCheck(tenant, *extent, series, None, None, None)

@@ -213,8 +213,12 @@ def test_the_version_where_the_server_tells_it() -> None:
     known = success({"version": "2.42.0", "revision": "x"})
     missing = answer(404, b"404 page not found", "text/plain")
     one = vector(({}, 1700000000, "1"))
-    with api(known, success({}), missing, one, success({"version": 2}), failure(403, "", "no"), missing) as (asking, _):
-        assert [asking.version() for _ in range(3)] == ["2.42.0", "unknown", "unknown"]
+    own = answer(
+        200, b'vm_x 1\nvm_app_version{version="victoria-metrics-x", short_version="v1.79.5"} 1\n', "text/plain"
+    )
+    wrong = (success({"version": 2}), failure(403, "", "no"), missing)
+    with api(known, success({}), own, success({}), missing, missing, one, *wrong) as (asking, _):
+        assert [asking.version() for _ in range(4)] == ["2.42.0", "v1.79.5", "unknown", "unknown"]
         for said in ("not text", "HTTP 403", "path prefix"):
             with pytest.raises(Refused, match=said):
                 asking.version()
