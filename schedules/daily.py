@@ -18,7 +18,7 @@ def daily_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition:
     """
 
     @dg.schedule(
-        name=f"{pipeline.job_name}_daily",
+        name=f"{pipeline.job_name.removesuffix('_job')}_daily",
         job_name=pipeline.job_name,
         cron_schedule=pipeline.cron or "",
         execution_timezone="UTC",

@@ -48,7 +48,8 @@ class Pipeline:
 
     @property
     def job_name(self) -> str:
-        return self.name.replace("-", "_")
+        """The name of its Dagster job; unlike that of any asset, of which a pipeline may have one of its own name."""
+        return f"{self.name.replace('-', '_')}_job"
 
     @property
     def cron(self) -> str | None:

@@ -18,7 +18,9 @@ MOST_CHARACTERS = 10_000
 
 
 def whole_answer(api: PrometheusApi, query: str, start_ms: int, end_ms: int, step_seconds: int) -> list[Series]:
-    """Return the values of `query` at every step of `[start_ms, end_ms)`, in halves where the server wants less.
+    """Return the values of `query` at every step of `[start_ms, end_ms)`.
+
+    Where the server wants less at once it is asked in halves: a series then comes in parts, see `joined`.
 
     Raises:
         TransientFailure: the server warns that data may be missing.
@@ -32,12 +34,10 @@ def whole_answer(api: PrometheusApi, query: str, start_ms: int, end_ms: int, ste
         if steps < 2:
             raise
         middle_ms = start_ms + steps // 2 * step_ms
-        return joined(
-            [
-                *whole_answer(api, query, start_ms, middle_ms, step_seconds),
-                *whole_answer(api, query, middle_ms, end_ms, step_seconds),
-            ]
-        )
+        return [
+            *whole_answer(api, query, start_ms, middle_ms, step_seconds),
+            *whole_answer(api, query, middle_ms, end_ms, step_seconds),
+        ]
     if answer.warnings:
         raise TransientFailure(
             f"the metrics server answered {shown(query)} for the inventory, but warns: {shown(answer.warnings[0])}. "

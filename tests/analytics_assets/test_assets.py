@@ -182,7 +182,21 @@ def test_definitions_validate_and_name_every_asset_once(small_home):
         assert node.description
         assert node.owners == ["team:novacron-operations"]
         assert "dagster/column_schema" in node.metadata
-    assert {job.name for job in defs.jobs} == {"daily_analytics", "system_performance", "vm_capacity_analysis"}
+    assert {job.name for job in defs.jobs} == {
+        "daily_analytics_job",
+        "system_performance_job",
+        "vm_capacity_analysis_job",
+    }
+
+
+def test_a_pipeline_may_have_the_name_of_its_only_asset(small_home):
+    """Stops a pipeline file that is right in itself from keeping the whole code location from loading."""
+    small_home.pipelines_folder.mkdir()
+    (small_home.pipelines_folder / "raw.yaml").write_text(
+        "pipeline: raw-cpu\ntitle: Raw\ndescription: Raw samples.\ntenants: all\nprocessors:\n"
+        "  - id: raw-cpu\n    component: metric_samples\n"
+    )
+    dg.Definitions.validate_loadable(build_defs(small_home))
 
 
 @pytest.mark.parametrize("pipeline", ["system-performance", "vm-capacity-analysis", "daily-analytics"])

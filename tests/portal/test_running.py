@@ -58,7 +58,7 @@ def test_a_run_stores_its_tables_and_is_in_the_instance_that_the_ui_shows(small_
     with open_instance(small_home) as instance:
         assert registered_tenants(instance) == ["acme"]
         stored = instance.get_run_by_id(record["run_id"])
-        assert (stored.job_name, stored.status.value) == ("vm_capacity_analysis", "SUCCESS")
+        assert (stored.job_name, stored.status.value) == ("vm_capacity_analysis_job", "SUCCESS")
         import dagster as dg
 
         done_partitions = instance.get_materialized_partitions(dg.AssetKey("capacity_report"))

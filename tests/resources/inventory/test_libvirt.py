@@ -201,8 +201,11 @@ def test_a_broken_connection_records_nothing(connect):
     host.fails = LibvirtError("Domain not found", 42)
     with pytest.raises(TransientFailure, match="Domain not found"):
         source.look("acme")
+    host.fails = LibvirtError("later", 27)
+    with pytest.raises(TransientFailure, match="later"):
+        source.look("acme")
     assert rows(source, window=(NOW, NOW + 1))[0]["disk_bytes"] == 100
-    assert host.closed == 3
+    assert host.closed == 4
 
 
 @pytest.mark.parametrize(
@@ -264,10 +267,11 @@ class Samples:
 def test_machines_without_metadata_join_the_samples_if_asked_to(connect):
     host = Host(
         Domain("web", "u1"), Domain("x", "u2"), Domain("web", "u3", "globex"), Domain("y", "u9"),
-        Domain("web", "u5", about='vm_id="v1"'),
+        Domain("web", "u5", about='vm_id="v1"'), Domain("db", "u6", "acme", about='vm_id="own"'),
     )  # fmt: skip
     source, _ = connect(host, vms=Samples(), node_id="n7")
     assert [(row["vm_id"], row["vm_name"], row["node_id"]) for row in rows(source)] == [
+        ("own", "db", "n7"),
         ("u2", "x", "n7"),
         ("v1", "web", "n7"),
     ]

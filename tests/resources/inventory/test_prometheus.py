@@ -125,7 +125,7 @@ def test_a_gap_holds_the_value_and_a_long_absence_leaves_the_state_unknown():
     other = (machine("v2", "db"), always(1))
     vms = [*ONE, ("acme", "v2", "db")]
     for values, expected in ((short, [(-HOUR, "running")]), (long, [(-HOUR, "running"), (50, None), (100, "running")]),
-                             (always(1, end=280), [(-HOUR, "running"), (280, None)]),
+                             (always(1, end=282), [(-HOUR, "running"), (282, None)]),
                              (always(1, end=283), [(-HOUR, "running")])):  # fmt: skip
         series = {STATE: [(machine(), values), other], VCPUS: [(machine(), dict.fromkeys(values, 4.0))]}
         found = [row for row in rows(Server(vms, series)) if row["vm_id"] == "v1"]
@@ -177,12 +177,22 @@ def test_only_the_tenants_machines_are_listed():
     vms = [*ONE, ("acme", "v2", "db"), ("acme", "v3", "shared"), ("globex", "g1", "g"), ("globex", "g3", "shared")]
     assert told(Server(vms, series)) == [("new", -HOUR, 6.0), ("v1", -HOUR, 1.0), ("v2", -HOUR, 2.0)]
     assert [row[0] for row in told(Server(vms, series), tenant="globex")] == ["g1", "v1", "z"]
+    operators = {VCPUS: [(machine(tenant_id="platform"), always(1))]}
+    assert rows(Server(vms, operators), "platform") == []
     assert rows(Server(vms, series), "nobody") == rows(Server(vms, series), "platform") == []
+
+
+def test_a_server_that_ignores_the_tenant_shows_nobody_elses():
+    """Stops a proxy that drops a matcher from handing one tenant the VMs of all."""
+    server = Server([*ONE, ("globex", "g1", "g")], {VCPUS: [(machine("v1"), always(1)), (machine("g1"), always(2))]})
+    server._vms = lambda expr: server.vms
+    assert [row[0] for row in told(server)] == ["v1"]
 
 
 def test_nothing_known_is_an_empty_table():
     assert rows(Server()) == rows(Server(ONE)) == rows(Server(ONE, {VCPUS: [(machine("x", "x"), always(1))]})) == []
-    assert rows(Server(ONE, {VCPUS: [(machine(), always(1))]}), start_ms=END, end_ms=END) == []
+    server = Server(ONE, {VCPUS: [(machine(), always(1))]})
+    assert rows(server, start_ms=END, end_ms=END) == server.asked == []
 
 
 @pytest.mark.parametrize("where", ["sizes", "vms"])
@@ -204,6 +214,9 @@ def test_too_much_is_asked_for_in_parts():
     assert rows(small) == whole
     with pytest.raises(TooMuch):
         rows(Server(ONE, series, too_much_above=0.5))
+    moved = {VCPUS: [(machine(node_id="z"), always(4)), (machine(node_id="a"), always(8, 100))]}
+    vms = [("acme", "v1", "web", "z"), ("acme", "v1", "web", "a")]
+    assert rows(Server(vms, moved, too_much_above=7)) == rows(Server(vms, moved))
 
 
 def test_many_vms_are_named_in_parts():
@@ -266,6 +279,8 @@ def test_series_of_nobody_are_refused():
     """Stops a query that lost its labels from being an empty inventory."""
     with pytest.raises(InvalidInput, match=r"gives series without the labels uuid and domain.*by \(uuid\)"):
         rows(Server(ONE, {"x": [({}, always(1))]}), queries={"vcpus": "sum(x)"})
+    theirs = [({"tenant_id": "globex"}, always(1))]
+    assert rows(Server(ONE, {"x": theirs}), queries={"vcpus": "x"}) == []
     other = Labels(uuid="id", name="instance_name")
     server = Server(ONE, {"x": [({"id": "v1"}, always(3))]})
     assert told(server, queries={"vcpus": "x"}, labels=other) == [("v1", -HOUR, 3.0)]
