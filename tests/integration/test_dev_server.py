@@ -20,12 +20,6 @@ ASSETS = """
 { assetNodes { assetKey { path } groupName description kinds owners { ... on TeamAssetOwner { team } }
   hasMaterializePermission metadataEntries { label __typename } } }
 """
-BACKFILL = """
-mutation ($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
-"""
-STATUS = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
 MATERIALIZED = """
 query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
   assetMaterializations(limit: 10) { partition metadataEntries { label __typename
@@ -59,21 +53,7 @@ def test_a_backfill_from_the_ui_fills_partitions_of_two_tenants(server):
     running, settings = server
     keys = [f"2026-02-{day}|{tenant}" for tenant in ("acme", "globex") for day in (10, 11)]
     names = ["vm_resources", "vm_inventory", "vm_resources_hourly", "system_load", "capacity", "heatmap_charts"]
-    answer = running.ask(
-        BACKFILL,
-        params={
-            "assetSelection": [{"path": [name]} for name in names],
-            "partitionNames": keys,
-            "fromFailure": False,
-        },
-    )["launchPartitionBackfill"]
-    assert answer["__typename"] == "LaunchBackfillSuccess", answer
-
-    def ended() -> str:
-        status = running.ask(STATUS, id=answer["backfillId"])["partitionBackfillOrError"]["status"]
-        return status if status not in ("REQUESTED", "CANCELING") else ""
-
-    assert running.wait_for("the backfill's end", 240, ended).startswith("COMPLETED_SUCCESS")
+    assert running.backfill(names, keys).startswith("COMPLETED_SUCCESS")
     lake = Lake(settings.lake_root)
     for name in names:
         for tenant in ("acme", "globex"):

@@ -8,7 +8,7 @@ from analytics_assets.pipelines.graph import instances, pipelines
 from resources.lake.lake import Lake
 from resources.partition import Partition
 from tests.integration.dagster_server import DagsterServer, running_server
-from tests.integration.test_dev_server import BACKFILL, CHROMIUM, STATUS, dump_dom
+from tests.integration.test_dev_server import CHROMIUM, dump_dom
 from tests.integration.test_monitoring_totals import home_for
 from tests.servers.loaded import LoadedPrometheus
 
@@ -47,21 +47,7 @@ def test_a_backfill_of_ten_days_fills_every_processor(server, prometheus_with_tr
     days = [first + timedelta(days=number) for number in range(DAYS)]
     processors = [one for one in instances(pipelines(settings)) if one.component.stage == "processors"]
     names = [one.table.name for one in processors]
-    answer = running.ask(
-        BACKFILL,
-        params={
-            "assetSelection": [{"path": [name]} for name in names],
-            "partitionNames": [Partition("leiden", day).key for day in days],
-            "fromFailure": False,
-        },
-    )["launchPartitionBackfill"]
-    assert answer["__typename"] == "LaunchBackfillSuccess", answer
-
-    def ended() -> str:
-        status = running.ask(STATUS, id=answer["backfillId"])["partitionBackfillOrError"]["status"]
-        return status if status not in ("REQUESTED", "CANCELING") else ""
-
-    assert running.wait_for("the backfill's end", 240, ended).startswith("COMPLETED_SUCCESS")
+    assert running.backfill(names, [Partition("leiden", day).key for day in days]).startswith("COMPLETED_SUCCESS")
     lake = Lake(settings.lake_root)
     for name in names:
         assert lake.days(name, "leiden") == days, name

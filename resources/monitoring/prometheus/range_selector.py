@@ -13,7 +13,7 @@ import numpy as np
 
 from resources.monitoring.prometheus.series import Joined, Samples, asked, joined_samples, origin
 from resources.monitoring.selector import Selector
-from resources.monitoring.server.api import LATEST_MS, as_seconds, open_envelope
+from resources.monitoring.server.api import LATEST_MS, as_promql, as_seconds, open_envelope
 from resources.monitoring.server.failures import Refused, shown
 from resources.monitoring.server.http import HttpClient
 from resources.monitoring.server.reader import Read
@@ -40,7 +40,8 @@ class RangeSelector:
         what = asked(selector, start_ms, end_ms)
         # Seen from the last millisecond, a window of this length begins one before ours: it holds our
         # first millisecond whether the server counts its open end in (2.x) or not (3.x).
-        form = {"query": f"{selector}[{end_ms - start_ms}ms]", "time": as_seconds(end_ms - 1), "nocache": "1"}
+        query = as_promql(f"{selector}[{end_ms - start_ms}ms]")
+        form = {"query": query, "time": as_seconds(end_ms - 1), "nocache": "1"}
         answer = self._client.send("POST", PATH, form=form, what=what)
         with _no_collection():
             envelope = open_envelope(answer, self._client.question(what))

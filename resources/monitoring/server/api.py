@@ -114,7 +114,7 @@ class PrometheusApi:
 
     def instant(self, query: str, at_ms: int | None = None) -> Instant:
         """Return the values of `query` at `at_ms`, at the server's present time without it."""
-        form = [("query", query), _AS_ASKED]
+        form = [("query", as_promql(query)), _AS_ASKED]
         if at_ms is not None:
             _check_times(at_ms, at_ms + 1)
             form.append(("time", as_seconds(at_ms)))
@@ -150,7 +150,7 @@ class PrometheusApi:
                 "POST",
                 "/api/v1/query_range",
                 [
-                    ("query", expr),
+                    ("query", as_promql(expr)),
                     ("start", as_seconds(first_ms)),
                     ("end", as_seconds(last_ms)),
                     ("step", as_seconds(step_ms)),
@@ -285,7 +285,17 @@ def open_envelope(answer: Answer, question: Question) -> Envelope:
     warnings = content.get("warnings") or []
     if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         raise _malformed(question, "its warnings are not a list of text")
+    if content.get("isPartial"):  # a cluster of VictoriaMetrics has no other word for it
+        warnings = [*warnings, "isPartial: some of the storage nodes did not answer"]
     return Envelope(content["data"], tuple(question.clean(warning)[:MAX_WARNING_CHARACTERS] for warning in warnings))
+
+
+def as_promql(text: object) -> str:
+    """Return a selector or expression as it is sent.
+
+    Prometheus takes the sign for broken text, which exporters put into labels, for broken text.
+    """
+    return str(text).replace("\ufffd", "\\ufffd")
 
 
 def check_window(start_ms: int, end_ms: int, now_ms: int) -> None:
@@ -328,7 +338,7 @@ def _parts(selectors: Sequence[object]) -> list[list[str]]:
     """Return the selectors as text, in parts that each fit the query of a URL; one part at least."""
     parts: list[list[str]] = [[]]
     length = 0
-    for selector in map(str, selectors):
+    for selector in map(as_promql, selectors):
         added = len(quote(selector, safe="")) + len("&match%5B%5D=")
         if parts[-1] and length + added > MAX_QUERY_CHARACTERS:
             parts.append([])

@@ -9,6 +9,7 @@ import numpy as np
 
 from resources.monitoring.metrics import METRICS, VM_METRICS, Metric
 from resources.monitoring.selector import NAME, Matcher, Selector
+from resources.monitoring.server.listing import list_values
 from resources.monitoring.server.source import ServerSource
 from resources.monitoring.source import SeriesBatch
 from resources.partition import DAY_MS, PLATFORM, day_start_ms
@@ -97,7 +98,7 @@ def _metrics(source: ServerSource, now_ms: int) -> tuple[list[str], list[str]]:
     """Return NovaCron's metrics that the server has, and those whose place nothing else fills."""
     selector = Selector((Matcher(NAME, "=~", "novacron_.+"),))
     window = day_start_ms(source.first_day), now_ms + DAY_MS
-    names = set(source.api.label_values(NAME, [selector], *window).values)
+    names = set(list_values(source.api, NAME, selector, *window).values)
     found = [metric for metric in METRICS.values() if exposed(metric) in names]
     filled = {(metric.entity, metric.column) for metric in found}
     missing = [

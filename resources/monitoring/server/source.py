@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -13,6 +13,7 @@ from resources.monitoring.metrics import VM_METRICS
 from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector
 from resources.monitoring.server.api import PrometheusApi, Values, check_window
 from resources.monitoring.server.failures import shown
+from resources.monitoring.server.listing import list_values
 from resources.monitoring.server.reader import RawSeries, Read, Reader
 from resources.monitoring.server.requests import FIRST_VMS, VM_LABEL, Request, fetch, in_groups, in_parallel
 from resources.monitoring.source import SeriesBatch
@@ -29,6 +30,9 @@ PLATFORM_SERIES = Selector(
 
 INDEX_DAYS = 30
 """Asked about more than 40 days, VictoriaMetrics answers for all time."""
+
+CANNOT_LIST = "not implemented"
+"""What Prometheus says of every remote store when it lists the values of a label."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class ServerSource:
 
     def _reads(self, selector: Selector, start_ms: int, end_ms: int) -> Iterator[Read]:
         """Yield the answers that together are all series of `selector`; all series of a VM are in one of them."""
-        found = self._values(self.api.label_values(VM_LABEL, [selector], start_ms, end_ms), str(selector))
+        found = self._list(VM_LABEL, selector, start_ms, end_ms)
         vms = sorted(found.values)
         if len(vms) > self.limits.max_entities:
             raise PermanentFailure(
@@ -111,17 +115,19 @@ class ServerSource:
                 "so many vm_id labels."
             )
         [opening] = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, None)
-        first = self._fetch(opening)
+
+        def answer(request: Request) -> Read:
+            read = fetch(self.reader, request)
+            self._check_whole(read.warnings, str(request.selector))
+            # Of VMs that the list lacks nobody asks, and remote-read does not pass on what it was warned of.
+            return replace(read, warnings=(*found.warnings, *read.warnings))
+
+        first = answer(opening)
         yield first
         if len(vms) > FIRST_VMS:
             rest = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, first)
             del first
-            yield from in_parallel(self._fetch, rest, self.limits.concurrency)
-
-    def _fetch(self, request: Request) -> Read:
-        read = fetch(self.reader, request)
-        self._check_whole(read.warnings, str(request.selector))
-        return read
+            yield from in_parallel(answer, rest, self.limits.concurrency)
 
     def _batches(self, read: Read, selector: Selector, tenant: str) -> Iterator[SeriesBatch]:
         """Yield the series of each metric, in the order of their names."""
@@ -148,12 +154,12 @@ class ServerSource:
 
     def _label_values(self, label: str, selector: Selector) -> Values:
         start_ms, end_ms = day_start_ms(self.first_day), _now_ms() + DAY_MS
-        return self._values(self.api.label_values(label, [selector], start_ms, end_ms), str(selector))
+        return self._list(label, selector, start_ms, end_ms)
 
     def _indexed(self, selector: Selector, first: date, last: date) -> bool:
         """Return whether the server's index has series of `selector` near these days."""
         start_ms, end_ms = day_start_ms(first), day_start_ms(last) + DAY_MS
-        return bool(self._values(self.api.label_values(NAME, [selector], start_ms, end_ms), str(selector)).values)
+        return bool(self._list(NAME, selector, start_ms, end_ms).values)
 
     def _sampled(self, selector: Selector, day: date) -> bool:
         """Return whether any series of `selector` has a sample on `day`."""
@@ -162,15 +168,19 @@ class ServerSource:
         self._check_whole(answer.warnings, str(selector))
         return bool(answer.rows)
 
-    def _values(self, values: Values, what: str) -> Values:
-        self._check_whole(values.warnings, what)
-        return values
+    def _list(self, label: str, selector: Selector, start_ms: int, end_ms: int) -> Values:
+        found = list_values(self.api, label, selector, start_ms, end_ms)
+        self._check_whole(found.warnings, str(selector))
+        return found
 
     def _check_whole(self, warnings: Sequence[str], what: str) -> None:
         if warnings and self.limits.partial_answers == "refuse":
+            advice = "Mend the server"
+            if CANNOT_LIST in warnings:
+                advice = "A Prometheus with remote_read cannot list what its remote stores hold: read these themselves"
             raise TransientFailure(
                 f"{self.server}: {shown(what)}: the answer is not whole: {shown('; '.join(warnings))}. It was not "
-                "used; what was stored is kept. Mend the server, or accept such answers with "
+                f"used; what was stored is kept. {advice}, or accept such answers with "
                 "ANALYTICS_SOURCE_PARTIAL_ANSWERS=accept."
             )
 

@@ -14,7 +14,7 @@ import orjson
 from resources.errors import TransientFailure
 from resources.monitoring.prometheus.series import Joined, Samples, asked, beginning, joined_samples, origin
 from resources.monitoring.selector import Selector
-from resources.monitoring.server.api import as_seconds
+from resources.monitoring.server.api import as_promql, as_seconds
 from resources.monitoring.server.failures import Refused, shown
 from resources.monitoring.server.http import HttpClient
 from resources.monitoring.server.reader import Read
@@ -45,7 +45,7 @@ class Export:
         """
         what = asked(selector, start_ms, end_ms)
         # Both ends belong to the window of an export, and milliseconds would be taken for a far future.
-        form = {"match[]": str(selector), "start": as_seconds(start_ms), "end": as_seconds(end_ms - 1)}
+        form = {"match[]": as_promql(selector), "start": as_seconds(start_ms), "end": as_seconds(end_ms - 1)}
         answer = self._client.send("POST", PATH, form=form, what=what)
         about = origin(self._client.connection.url, what)
         if "json" not in answer.content_type.lower():

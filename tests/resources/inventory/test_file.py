@@ -87,6 +87,7 @@ def test_instants_are_understood(tmp_path, text, expected):
         ("vcpus=1_000", "is not a number"),
         ("vcpus=\u0661", "is not a number"),
         ("memory_gib=1e300", "more than an exbibyte"),
+        ("disk_tib=1048577", "more than an exbibyte"),
         ("memory_bytes=0.1", "less than a byte"),
         ("vcpus==1+1", "vcpus = '=1\\+1' is not a number"),
         ("vm_id=", "vm_id is missing"),

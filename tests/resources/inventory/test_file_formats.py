@@ -22,7 +22,9 @@ from tests.resources.inventory.files import END, GIB, START, csv, refusal, rows
 )
 def test_dialects_of_csv(tmp_path, text):
     """Stops what spreadsheets write (a byte order mark, semicolons, quotes, empty rows) from being refused."""
-    assert [(row["vm_id"], row["vm_name"], row["vcpus"]) for row in rows(csv(tmp_path, text))] == [("v", "a b", 2.0)]
+    source = csv(tmp_path, text)
+    assert [(row["vm_id"], row["vm_name"], row["vcpus"]) for row in rows(source)] == [("v", "a b", 2.0)]
+    assert source.problems() == []
 
 
 def test_text_that_looks_like_a_formula_stays_text(tmp_path):
@@ -114,6 +116,12 @@ def test_a_json_line_that_is_no_object_is_the_operators(tmp_path, row):
     source = csv(tmp_path, f'{{"tenant_id": "acme", "vm_id": "v"}}\n{row}\n', "inventory.jsonl")
     assert len(rows(source)) == 1
     assert "line 2: " in refusal(source, "platform")
+
+
+def test_an_object_that_names_two_tenants_is_the_operators(tmp_path):
+    """Stops whichever name comes last from deciding whose a row is."""
+    row = '{"tenant_id": "globex", "vm_id": "v", "tenant_id": "acme"}'
+    assert "a name occurs twice" in refusal(csv(tmp_path, row, "inventory.jsonl"), "platform")
 
 
 def test_numbers_of_json_are_exact(tmp_path):
