@@ -7,6 +7,7 @@ from analytics_assets.pipelines.graph import instances, pipelines
 from resources.analytics_home import AnalyticsHome
 from resources.settings import Settings, load_settings
 from schedules.daily import daily_schedule
+from sensors.libvirt_look import libvirt_look
 from sensors.tenant_discovery import tenant_discovery
 
 
@@ -25,7 +26,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=build_assets(instances(loaded), settings),
         jobs=jobs,
         schedules=[daily_schedule(pipeline) for pipeline in loaded if pipeline.cron],
-        sensors=[tenant_discovery(settings)],
+        sensors=[tenant_discovery(settings), *([libvirt_look(settings)] if settings.inventory == "libvirt" else [])],
         resources={"analytics": AnalyticsHome(home=str(settings.home))},
         # Parallelism is concurrent runs: a process for each step costs 7 times the step and more.
         executor=dg.in_process_executor,

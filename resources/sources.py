@@ -135,6 +135,7 @@ def connection_of(settings: Settings) -> Connection:
         read_timeout_seconds=settings.source_read_timeout_seconds,
         request_timeout_seconds=settings.source_request_timeout_seconds,
         attempts=settings.source_attempts,
+        url_setting=name,
     )
 
 

@@ -6,8 +6,7 @@ counters begin at zero under the new one.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -87,7 +86,7 @@ class VmExporter:
             self.vms[vm_id].node_id = node_id
 
     def past(self, job: str, ts_ms: Sequence[int]) -> list[Series]:
-        """Go a step for each of `ts_ms` and return what a scrape as `job` would have stored then, before any real one."""
+        """Go a step for each of `ts_ms` and return what scrapes as `job` would have stored; before any real one."""
         seen: dict[tuple[str, str, str], list[float]] = {}
         for _ in ts_ms:
             for vm in self.vms.values():

@@ -56,7 +56,8 @@ class Connection:
     else: it is shown in messages. `headers` go with every request (such as `X-Scope-OrgID`); their
     values are treated as secrets. `ca_file` replaces the system's certificate authorities.
     `read_timeout_seconds` is the longest silence, `request_timeout_seconds` the longest time from
-    sent request to whole answer, both of one attempt; `attempts` counts all of them.
+    sent request to whole answer, both of one attempt; `attempts` counts all of them. Messages call
+    the URL by the name of the setting that it came from, `url_setting`.
 
     Raises:
         InvalidInput: a value cannot be; the setting is named.
@@ -72,15 +73,16 @@ class Connection:
     read_timeout_seconds: float = 130.0
     request_timeout_seconds: float = 600.0
     attempts: int = 5
+    url_setting: str = URL
 
     def __post_init__(self) -> None:
-        parts = _checked_url(self.url)
+        parts = _checked_url(self.url, self.url_setting)
         object.__setattr__(self, "url", f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
         object.__setattr__(self, "headers", _checked_headers(self.headers))
         self._check_credentials()
         if self.ca_file is not None and parts.scheme == "http":
             raise InvalidInput(
-                f"{CA_FILE} is set, but {URL} = {self.url} is not https. Use https, or remove {CA_FILE}."
+                f"{CA_FILE} is set, but {self.url_setting} = {self.url} is not https. Use https, or remove {CA_FILE}."
             )
         for setting, seconds in (
             (READ_TIMEOUT, self.read_timeout_seconds),
@@ -186,29 +188,29 @@ class Connection:
             raise _unreadable(CA_FILE, self.ca_file, error) from error
 
 
-def _checked_url(url: str) -> SplitResult:
+def _checked_url(url: str, setting: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:  # its text may hold the credentials
-        raise InvalidInput(f"{URL} is no URL. Write it as http://HOST:PORT or https://HOST/PREFIX.") from None
+        raise InvalidInput(f"{setting} is no URL. Write it as http://HOST:PORT or https://HOST/PREFIX.") from None
     if "@" in url:
         raise InvalidInput(
-            f"{URL} = {_without_secrets(url)} holds credentials, and URLs are logged. "
+            f"{setting} = {_without_secrets(url)} holds credentials, and URLs are logged. "
             f"Set {BEARER_TOKEN_FILE}, or {USERNAME} and {PASSWORD_FILE}, and remove them from the URL."
         )
     if "?" in url or "#" in url:
         raise InvalidInput(
-            f"{URL} = {_without_secrets(url)} holds a query or fragment (`?` or `#`). "
+            f"{setting} = {_without_secrets(url)} holds a query or fragment (`?` or `#`). "
             f"Give scheme, host, port and path prefix only; what identifies you belongs in {HEADERS}."
         )
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise InvalidInput(
-            f"{URL} = {shown(url)} is no address of a server. Write it as http://HOST:PORT or https://HOST/PREFIX."
+            f"{setting} = {shown(url)} is no address of a server. Write it as http://HOST:PORT or https://HOST/PREFIX."
         )
     if not re.fullmatch(r"[\x21-\x7e]+", url) or re.search(r'["<>\\^`{|}]', url):
         raise InvalidInput(
-            f"{URL} = {shown(url)} holds spaces or characters that a URL cannot hold. "
+            f"{setting} = {shown(url)} holds spaces or characters that a URL cannot hold. "
             f"Encode a path as %XX, and a host name outside ASCII as xn--."
         )
     return parts

@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 
 from resources.errors import InvalidInput
 from resources.monitoring.server.bounded import CONNECT_SECONDS, DeadlinePassed, open_pool
-from resources.monitoring.server.connection import CA_FILE, READ_TIMEOUT, REQUEST_TIMEOUT, URL, Connection
+from resources.monitoring.server.connection import CA_FILE, READ_TIMEOUT, REQUEST_TIMEOUT, Connection
 from resources.monitoring.server.failures import Refused, ServerUnavailable, TooMuch, shown
 from resources.monitoring.server.verdict import Question, TryAgain, judge
 
@@ -93,7 +93,7 @@ class HttpClient:
         Raises:
             InvalidInput: a file with credentials cannot be used.
         """
-        return Question(self.connection.url, what, self.connection.credentials())
+        return Question(self.connection.url, what, self.connection.credentials(), self.connection.url_setting)
 
     def send(
         self,
@@ -222,7 +222,7 @@ class HttpClient:
             return TryAgain(f"nothing came for {self.connection.read_timeout_seconds:g} s ({READ_TIMEOUT})")
         broken = next((cause for cause in causes if isinstance(cause, http.client.BadStatusLine)), None)
         if broken is not None and str(broken).strip("'\"").startswith(("\x15\x03", "\\x15\\x03")):  # a TLS alert
-            return question.refused("it answers plain http with TLS", f"Write https:// in {URL}.")
+            return question.refused("it answers plain http with TLS", f"Write https:// in {question.url_setting}.")
         if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
             return TryAgain("its answer broke off before the end")
         if isinstance(error, ProtocolError) and isinstance(causes[-1], OSError):
@@ -235,12 +235,13 @@ class HttpClient:
             return question.refused(
                 f"its certificate does not verify: {error.verify_message.rstrip('.')}",
                 f"If an authority of your own signed it, set {CA_FILE} to that authority's certificate in PEM form; "
-                f"if the name is wrong, use in {URL} a name that the certificate holds.",
+                f"if the name is wrong, use in {question.url_setting} a name that the certificate holds.",
             )
         reason = error.reason or type(error).__name__
         if reason in _PLAIN_TEXT:
             return question.refused(
-                f"it does not speak TLS on this port ({reason})", f"Write http:// in {URL}, or name the port of https."
+                f"it does not speak TLS on this port ({reason})",
+                f"Write http:// in {question.url_setting}, or name the port of https.",
             )
         if "_ALERT_" in reason and "INTERNAL_ERROR" not in reason:
             return question.refused(
@@ -267,7 +268,7 @@ def _given_up(question: Question, setback: TryAgain, attempts: int) -> TooMuch |
         return question.too_much(f"it ran out of time in {tries}; the last: {setback.cause}")
     return ServerUnavailable(
         f"{question.server} gave no answer to {shown(question.what)} in {tries}; the last: {setback.cause}. "
-        f"Check that it runs and that {URL} is its address, then try again."
+        f"Check that it runs and that {question.url_setting} is its address, then try again."
     )
 
 

@@ -4,7 +4,6 @@ What a server finds too much is asked in parts. VictoriaMetrics besides cuts a l
 (-search.maxTagValues) and does not say so; that shows when two parts hold more than the whole.
 """
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -74,8 +73,8 @@ def _proved(api: Lists, label: str, selector: Selector, start_ms: int, end_ms: i
     """
     middle = len(found.values) // 2
     before, after = found.values[middle - 1 : middle + 1]
-    beginning = after[: len(os.path.commonprefix([before, after])) + 1]
-    expression = f"{re2_literal(beginning)}.*"
+    beginning = next(after[:end] for end in range(1, len(after) + 1) if not before.startswith(after[:end]))
+    expression = f"{re2_literal(beginning)}(?s:.*)"
     conditions = Matcher(label, "=~", expression), Matcher(label, "!~", expression)
     parts = [api.label_values(label, [selector.having(condition)], start_ms, end_ms) for condition in conditions]
     whole = _together([found, *parts])

@@ -60,6 +60,7 @@ class Question:
     server: str
     what: str
     credentials: Credentials = field(default_factory=Credentials)
+    url_setting: str = URL
 
     def clean(self, text: str) -> str:
         """Return the server's `text` without the secrets that were sent to it."""
@@ -134,13 +135,15 @@ def judge(question: Question, status: int, headers: Mapping[str, str], body: byt
     if status == 200:
         if is_page(content_type, body):
             words = read_words(question, status, content_type, body)
-            raise question.refused(words.as_cause(), f"Is {URL} the metrics server? Does a proxy want a login?", status)
+            raise question.refused(
+                words.as_cause(), f"Is {question.url_setting} the metrics server? Does a proxy want a login?", status
+            )
         return
     if status in _REDIRECTS:
         target = question.clean(_target(headers.get("Location", "")))
         raise question.refused(
             f"HTTP {status}, it redirects to {target}, and redirects are not followed",
-            f"If that is the metrics server, set {URL} to it.",
+            f"If that is the metrics server, set {question.url_setting} to it.",
             status,
         )
     words = read_words(question, status, content_type, body)
@@ -171,11 +174,11 @@ def _advice(question: Question, words: Words) -> str:
     if words.status == 407:
         return "A proxy in between wants credentials of its own: reach the server without it."
     if _TLS_EXPECTED.search(words.text.lower()):
-        return f"The server speaks https: write https:// in {URL}."
+        return f"The server speaks https: write https:// in {question.url_setting}."
     if words.status == 404 and not words.error_type:
-        return f"Is {URL} the server's address? Does it need a path prefix, such as /prometheus?"
+        return f"Is {question.url_setting} the server's address? Does it need a path prefix, such as /prometheus?"
     if words.page:
-        return f"Is {URL} the metrics server? Ask whoever runs the proxy in between."
+        return f"Is {question.url_setting} the metrics server? Ask whoever runs the proxy in between."
     return "Mend the request; the same one will be refused again."
 
 

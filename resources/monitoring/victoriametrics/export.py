@@ -4,6 +4,7 @@ The export writes infinities as bare words, which no JSON is; newer versions wri
 Of the NaN only Prometheus's stale marker is ever stored, and it comes as `null` or `NaN`.
 """
 
+import contextlib
 import io
 import re
 from typing import Any
@@ -14,10 +15,11 @@ import orjson
 from resources.errors import TransientFailure
 from resources.monitoring.prometheus.series import Joined, Samples, asked, beginning, joined_samples, origin
 from resources.monitoring.selector import Selector
-from resources.monitoring.server.api import as_promql, as_seconds
+from resources.monitoring.server.api import as_seconds
 from resources.monitoring.server.failures import Refused, shown
 from resources.monitoring.server.http import HttpClient
 from resources.monitoring.server.reader import Read
+from resources.monitoring.server.verdict import Question, TryAgain, judge_words, read_words
 
 PATH = "/api/v1/export"
 METHOD = "export"
@@ -40,20 +42,21 @@ class Export:
 
         Raises:
             InvalidInput: the window is none.
+            TooMuch: the server refuses the amount, at once or while it answers.
             TransientFailure: no answer, or not all of it.
             PermanentFailure: the server refuses, or answers with what is no export.
         """
         what = asked(selector, start_ms, end_ms)
         # Both ends belong to the window of an export, and milliseconds would be taken for a far future.
-        form = {"match[]": as_promql(selector), "start": as_seconds(start_ms), "end": as_seconds(end_ms - 1)}
+        form = {"match[]": str(selector), "start": as_seconds(start_ms), "end": as_seconds(end_ms - 1)}
         answer = self._client.send("POST", PATH, form=form, what=what)
         about = origin(self._client.connection.url, what)
         if "json" not in answer.content_type.lower():
             raise _no_export(about, f"is {shown(answer.content_type)} and begins with {beginning(answer.body)}")
-        return Read(joined_samples(_series(answer.body, about), start_ms, end_ms), METHOD)
+        return Read(joined_samples(_series(answer.body, about, self._client.question(what)), start_ms, end_ms), METHOD)
 
 
-def _series(body: bytes, about: str) -> Joined[Samples]:
+def _series(body: bytes, about: str, question: Question) -> Joined[Samples]:
     joined: Joined[Samples] = Joined()
     for number, line in enumerate(io.BytesIO(body), 1):
         if not line.endswith(b"\n"):
@@ -65,7 +68,7 @@ def _series(body: bytes, about: str) -> Joined[Samples]:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if 1 < number == body.count(b"\n"):
                 # A server that fails while it answers writes its error behind the series.
-                raise _stopped(about, f"with line {number}, which is no series", line) from error
+                raise _stopped(about, f"with line {number}, which is no series", _words(line, question)) from error
             raise _no_export(
                 about,
                 f"has a line {number} that is no series ({type(error).__name__} {shown(str(error))}) and begins with "
@@ -80,6 +83,18 @@ def _stopped(about: str, where: str, line: bytes) -> TransientFailure:
         f"{about}: the body ends {where}; it begins with {beginning(line)}. "
         "The server stopped while it answered: try again."
     )
+
+
+def _words(line: bytes, question: Question) -> bytes:
+    """Return the server's error without the request that it repeats.
+
+    Raises:
+        TooMuch: the error is that it found the question too large, which it may notice late.
+    """
+    words = read_words(question, 200, "", line)
+    with contextlib.suppress(TryAgain):
+        judge_words(question, words)
+    return words.text.encode()
 
 
 def _no_export(about: str, what: str) -> Refused:
