@@ -51,6 +51,8 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
         click.echo(f"clock          {found.clock_skew_seconds:+.3f} s off this machine's")
         click.echo(f"metrics        {len(found.metrics_found)} found: {', '.join(found.metrics_found) or 'none'}")
         click.echo(f"               {len(found.metrics_missing)} missing: {', '.join(found.metrics_missing) or 'none'}")
+        if others := found.metrics_of_others:
+            click.echo(f"               {len(others)} of other exporters: {', '.join(others)}")
         header = ("tenant", "first day", "last day", "newest sample", "series", "interval", "coverage")
         rows = [
             (

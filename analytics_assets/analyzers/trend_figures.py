@@ -140,7 +140,8 @@ def trend_columns(
 def _hours(values: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
     if grid.steps_per_hour == 1:
         return values
-    return row_mean(values.reshape(len(values), -1, grid.steps_per_hour)).astype(np.float32)
+    shape = (len(values), values.shape[1] // grid.steps_per_hour, grid.steps_per_hour)
+    return row_mean(values.reshape(shape)).astype(np.float32)
 
 
 def _why(days: int, coverage: float, minimum_coverage: float, parameters: MetricTrendsParameters) -> str:

@@ -62,7 +62,7 @@ def without_weekdays(
     residuals = residuals - row_median(residuals)[:, None]
     padding = -days % DAYS_PER_WEEK
     by_weekday = np.pad(residuals, ((0, 0), (padding, 0)), constant_values=np.nan)
-    by_weekday = np.swapaxes(by_weekday.reshape(entities, -1, DAYS_PER_WEEK), 1, 2)
+    by_weekday = np.swapaxes(by_weekday.reshape(entities, by_weekday.shape[1] // DAYS_PER_WEEK, DAYS_PER_WEEK), 1, 2)
     enough = (np.count_nonzero(~np.isnan(by_weekday), axis=-1) >= minimum_weeks).all(axis=1)
     effect = row_median(by_weekday)
     per_day = np.tile(effect, by_weekday.shape[-1])[:, padding:]

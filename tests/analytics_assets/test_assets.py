@@ -13,6 +13,7 @@ from analytics_assets.partitions import TENANT_PARTITIONS
 from analytics_assets.pipelines.graph import instances, pipelines
 from portal.running import range_tags
 from resources.analytics_home import AnalyticsHome
+from resources.lake.lake import Lake
 from resources.partition import Partition
 from resources.settings import Settings
 from tests.conftest import make_home
@@ -187,6 +188,17 @@ def test_definitions_validate_and_name_every_asset_once(small_home):
         "system_performance_job",
         "vm_capacity_analysis_job",
     }
+
+
+@pytest.mark.parametrize("tenant", ["acme", "platform"])
+def test_the_whole_graph_stands_a_day_without_any_sample(tmp_path, tenant):
+    """Stops a quiet day, as before a tenant's first VM, from failing its run: no answer is an answer."""
+    settings = make_home(tmp_path / "home", first_day="2026-01-01")
+    day = Partition(tenant, date(2026, 1, 10))
+    run = materialize(settings, instance_with(settings, tenant), assets_of(settings), partition_key=day.key)
+    assert run.success
+    lake = Lake(settings.lake_root)
+    assert all(lake.has(entry.table.name, tenant, day.day) for entry in instances(pipelines(settings)))
 
 
 def test_a_pipeline_may_have_the_name_of_its_only_asset(small_home):

@@ -67,9 +67,9 @@ def prometheus_simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 
 @pytest.fixture(scope="session")
 def live_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServers]:
-    """A Prometheus that scrapes this machine and three libvirt domains every second."""
+    """A Prometheus that scrapes this machine, the loopback too, and three libvirt domains every second."""
     require("prometheus", "promtool", "prometheus-node-exporter", "prometheus-libvirt-exporter")
-    with live_servers(tmp_path_factory.mktemp("live"), scrape_interval_seconds=1) as servers:
+    with live_servers(tmp_path_factory.mktemp("live"), scrape_interval_seconds=1, loopback=True) as servers:
         yield servers
 
 

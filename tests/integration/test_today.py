@@ -213,8 +213,8 @@ def test_a_day_that_is_computed_again_only_grows(story, tenant, table):
     width_ms = 1 if table == "raw" else RESOLUTION_SECONDS * 1000
     ended = pd.Timestamp(story.before.at_ms - SETTLED_MS - width_ms, unit="ms", tz="UTC")
     complete = first[first.index.get_level_values("ts") <= ended]
-    if tenant == "acme":
-        assert len(complete) >= 2 * 3
+    if tenant == "acme":  # of the node there is no past
+        assert len(complete) >= 4
     pd.testing.assert_frame_equal(complete, second.loc[complete.index])
 
 
@@ -275,16 +275,18 @@ def test_totals_follow_a_vm_that_moves_and_count_over_a_gap(story, vm_id):
 def test_a_bucket_with_bytes_over_a_gap_is_doubtful_and_no_other(story):
     """Stops a reader from taking the minute after an outage for a burst of traffic."""
     for computed in (story.before, story.after):
-        wanted = set()
+        surely, maybe = set(), set()
         for labels, samples in raw(story.server, f'{RECEIVED}{{tenant_id="acme"}}'):
             ts_ms = samples.index[samples.index <= computed.at_ms]
-            wanted |= {(labels["vm_id"], bucket(ts)) for ts in ts_ms[1:][np.diff(ts_ms) > 2_050]}
+            steps = np.diff(ts_ms)
+            surely |= {(labels["vm_id"], bucket(ts)) for ts in ts_ms[1:][steps > 2_050]}
+            maybe |= {(labels["vm_id"], bucket(ts)) for ts in ts_ms[1:][steps > 1_950]}
         traffic = computed.tables["acme", "network_traffic"]
         found = traffic[traffic["doubtful"]]
-        assert set(zip(found["entity_id"], found["ts"], strict=True)) == wanted
-        assert computed.results["acme", "network_traffic"].numbers["doubtful_buckets"] == len(wanted)
+        assert surely <= set(zip(found["entity_id"], found["ts"], strict=True)) <= maybe
+        assert computed.results["acme", "network_traffic"].numbers["doubtful_buckets"] == len(found)
     back = bucket(story.gap_ms[1])
-    assert {vm_id for vm_id, ts in wanted if ts >= back} == {"web", "db"}
+    assert {vm_id for vm_id, ts in surely if ts >= back} == {"web", "db"}
 
 
 def bucket(ts_ms: int) -> pd.Timestamp:
@@ -326,11 +328,16 @@ def test_the_node_that_a_vm_left_no_longer_carries_it(story):
 
 def test_the_end_of_a_series_is_counted_and_is_no_value(story):
     """Stops the marker that Prometheus stores when a target dies from becoming a value, or from passing unseen."""
-    numbers = story.after.results["acme", "vm_resources"].numbers
-    # Both VMs of both nodes, three label sets with four metrics each, ended once.
-    assert numbers["stale_markers"] == 3 * len(NAMES)
-    assert numbers["not_finite_samples"] == 0
-    assert story.before.results["acme", "vm_resources"].numbers["stale_markers"] == 0
+    [(_, up)] = raw(story.server, 'up{job="vms"}')
+    for computed in (story.before, story.after):
+        states = up[up.index <= computed.at_ms]
+        ends = states.index[1:][(states.to_numpy()[1:] == 0) & (states.to_numpy()[:-1] == 1)]
+        # A marker for each metric of both VMs, and of the node that one left.
+        wanted = sum(len(NAMES) * (2 if ts <= story.moved_at_ms else 3) for ts in ends)
+        numbers = computed.results["acme", "vm_resources"].numbers
+        assert numbers["stale_markers"] == wanted
+        assert numbers["not_finite_samples"] == 0
+    assert wanted >= 3 * len(NAMES)
 
 
 def test_a_target_that_dies_and_comes_back_leaves_a_hole(story):

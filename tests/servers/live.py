@@ -75,8 +75,11 @@ def scrape_configs(node_target: str, libvirt_target: str) -> list[dict[str, Any]
     ]
 
 
-def recording_rules(window: str) -> dict[str, Any]:
-    """Return rules that record VMs and interfaces under NovaCron's names; rates are over `window`."""
+def recording_rules(window: str, *, loopback: bool = False) -> dict[str, Any]:
+    """Return rules that record VMs and interfaces under NovaCron's names; rates are over `window`.
+
+    With `loopback` that interface too, which is the one with traffic on a machine that nobody talks to.
+    """
 
     def rule(name: str, expression: str, **labels: str) -> dict[str, Any]:
         return {"record": name, "expr": expression, **({"labels": labels} if labels else {})}
@@ -104,7 +107,7 @@ def recording_rules(window: str) -> dict[str, Any]:
                 "name": "novacron-nodes",
                 "rules": [
                     rule(
-                        "novacron_network_bandwidth_bytes_per_second", by_interface(direction, window),
+                        "novacron_network_bandwidth_bytes_per_second", by_interface(direction, window, loopback),
                         direction=direction,
                     )
                     for direction in ("receive", "transmit")
@@ -114,9 +117,10 @@ def recording_rules(window: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def by_interface(direction: str, window: str) -> str:
+def by_interface(direction: str, window: str, loopback: bool) -> str:
     """Return the expression of a node's traffic; the node exporter calls an interface a device."""
-    rate = f'rate(node_network_{direction}_bytes_total{{device!="lo"}}[{window}])'
+    devices = "" if loopback else '{device!="lo"}'
+    rate = f"rate(node_network_{direction}_bytes_total{devices}[{window}])"
     return f'sum by (node_id, interface) (label_replace({rate}, "interface", "$1", "device", "(.*)"))'
 
 
@@ -126,6 +130,7 @@ def live_servers(
     *,
     scrape_interval_seconds: float = 5,
     domains: tuple[Domain, ...] = DOMAINS,
+    loopback: bool = False,
     port: int | None = None,
     wait: bool = True,
 ) -> Iterator[LiveServers]:
@@ -138,7 +143,7 @@ def live_servers(
                 folder / "prometheus",
                 scrape_configs=scrape_configs(f"127.0.0.1:{node.port}", f"127.0.0.1:{libvirt.port}"),
                 scrape_interval_seconds=scrape_interval_seconds,
-                rules=recording_rules(f"{round(4000 * scrape_interval_seconds)}ms"),
+                rules=recording_rules(f"{round(4000 * scrape_interval_seconds)}ms", loopback=loopback),
                 port=port,
             )
         )

@@ -1,24 +1,36 @@
 """What can be known of a monitoring server before anything is computed from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from resources.inventory.prometheus import LIBVIRT_METRICS
 from resources.monitoring.metrics import METRICS, VM_METRICS, Metric
-from resources.monitoring.selector import NAME, Matcher, Selector
+from resources.monitoring.selector import NAME, Matcher, Selector, one_of
 from resources.monitoring.server.listing import list_values
-from resources.monitoring.server.source import ServerSource
+from resources.monitoring.server.source import TENANT_LABEL, ServerSource
 from resources.monitoring.source import SeriesBatch
 from resources.partition import DAY_MS, PLATFORM, day_start_ms
+
+IntArray = NDArray[np.int64]
 
 LOOKED_AT_MS = 3 * 3_600_000
 """How much of a tenant's newest samples its interval and coverage are judged by."""
 
 MOST_SKEW_SECONDS = 30.0
 """Beyond this the newest samples of a day fall into the wrong bucket."""
+
+NODE_EXPORTER = {
+    "novacron_system_cpu_usage_percent": ("node_cpu_seconds_total",),
+    "novacron_system_memory_usage_bytes": ("node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"),
+    "novacron_system_load_average": ("node_load1",),
+}
+"""What is read of node-exporter where NovaCron's own metric of a node is missing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class SourceCheck:
     clock_skew_seconds: float
     metrics_found: list[str]
     metrics_missing: list[str]
+    metrics_of_others: list[str]
     tenants: list[TenantCheck]
     tenants_unchecked: list[str]
     quarantine: dict[str, str]
@@ -72,7 +85,7 @@ def check_source(
     """
     version = source.api.version()
     skew = (source.api.server_time_ms() - now_ms) / 1000
-    found, missing = _metrics(source, now_ms)
+    found, missing, others = _metrics(source, now_ms)
     known = source.tenants()
     wanted = list(tenants) if tenants else known[:most_tenants]
     methods: set[str] = set()
@@ -86,6 +99,7 @@ def check_source(
         clock_skew_seconds=round(skew, 3),
         metrics_found=found,
         metrics_missing=missing,
+        metrics_of_others=others,
         tenants=checked,
         tenants_unchecked=[tenant for tenant in known if tenant not in wanted],
         quarantine=source.refused_tenants(),
@@ -94,19 +108,26 @@ def check_source(
     return check
 
 
-def _metrics(source: ServerSource, now_ms: int) -> tuple[list[str], list[str]]:
-    """Return NovaCron's metrics that the server has, and those whose place nothing else fills."""
-    selector = Selector((Matcher(NAME, "=~", "novacron_.+"),))
+def _metrics(source: ServerSource, now_ms: int) -> tuple[list[str], list[str], list[str]]:
+    """Return NovaCron's metrics that the server has, those whose place nothing fills, and those of other exporters."""
+    of_nodes = [name for names in NODE_EXPORTER.values() for name in names]
+    selectors = [
+        Selector((Matcher(NAME, "=~", "novacron_.+"),)),
+        Selector((one_of(NAME, of_nodes), Matcher(TENANT_LABEL, "=", ""))),
+        Selector((one_of(NAME, list(LIBVIRT_METRICS.values())),)),
+    ]
     window = day_start_ms(source.first_day), now_ms + DAY_MS
-    names = set(list_values(source.api, NAME, selector, *window).values)
+    names = {name for selector in selectors for name in list_values(source.api, NAME, selector, *window).values}
     found = [metric for metric in METRICS.values() if exposed(metric) in names]
     filled = {(metric.entity, metric.column) for metric in found}
+    filled |= {(METRICS[name].entity, METRICS[name].column) for name, read in NODE_EXPORTER.items() if names >= {*read}}
     missing = [
         metric.name
         for metric in METRICS.values()
         if (metric.entity, metric.column) not in filled and not _stands_in(metric)
     ]
-    return [metric.name for metric in found], missing
+    others = [name for name in (*of_nodes, *LIBVIRT_METRICS.values()) if name in names]
+    return [metric.name for metric in found], missing, others
 
 
 def exposed(metric: Metric) -> str:
@@ -125,32 +146,34 @@ def _tenant(source: ServerSource, tenant: str, now_ms: int, methods: set[str]) -
         return TenantCheck(tenant, None, None, 0, None, None, None)
     end_ms = min(now_ms, day_start_ms(extent[1]) + DAY_MS)
     names = ["novacron_system_cpu_usage_percent", "node_load1"] if tenant == PLATFORM else [VM_METRICS[0].name]
+    series: list[IntArray] = []
     for length in (LOOKED_AT_MS, DAY_MS):
         batches = list(source.samples(tenant, names, end_ms - length, end_ms))
         methods.update(batch.method for batch in batches)
-        series = sum(len(batch.labels) for batch in batches)
-        ts_ms = np.concatenate([batch.ts_ms for batch in batches]) if batches else np.zeros(0, np.int64)
-        interval_ms = _interval_ms(batches)
+        series = [times for batch in batches for times in _sampled(batch)]
+        interval_ms = _interval_ms(series)
         if interval_ms:
             # From a series' own first sample to the newest of all: neither what began later nor what is on
             # its way is missing.
-            newest_ms = int(ts_ms.max())
-            first = np.concatenate([batch.ts_ms[batch.offsets[:-1]] for batch in batches])
-            expected = float(np.sum(np.round((newest_ms - first) / interval_ms) + 1))
-            coverage = round(min(1.0, len(ts_ms) / expected), 4)
-            return TenantCheck(tenant, *extent, series, _iso(newest_ms), max(1, round(interval_ms / 1000)), coverage)
-    return TenantCheck(tenant, *extent, series, None, None, None)
+            newest_ms = max(int(times[-1]) for times in series)
+            expected = sum(round((newest_ms - int(times[0])) / interval_ms) + 1 for times in series)
+            coverage = round(min(1.0, sum(map(len, series)) / expected), 4)
+            interval_seconds = max(1, round(interval_ms / 1000))
+            return TenantCheck(tenant, *extent, len(series), _iso(newest_ms), interval_seconds, coverage)
+    return TenantCheck(tenant, *extent, len(series), None, None, None)
 
 
-def _interval_ms(batches: Sequence[SeriesBatch]) -> float:
+def _sampled(batch: SeriesBatch) -> Iterator[IntArray]:
+    """Yield when each series was sampled, in order; markers of a series' end and other NaN are no samples."""
+    for begin, end in pairwise(batch.offsets.tolist()):
+        times = np.unique(batch.ts_ms[begin:end][np.isfinite(batch.values[begin:end])])
+        if len(times):
+            yield times
+
+
+def _interval_ms(series: Sequence[IntArray]) -> float:
     """Return the median time between two samples of a series, 0 where no series has two."""
-    steps = [
-        np.diff(batch.ts_ms[batch.offsets[number] : batch.offsets[number + 1]])
-        for batch in batches
-        for number in range(len(batch.labels))
-    ]
-    gaps = np.concatenate(steps) if steps else np.zeros(0)
-    gaps = gaps[gaps > 0]
+    gaps = np.concatenate([np.diff(times) for times in series]) if series else np.zeros(0)
     return float(np.median(gaps)) if len(gaps) else 0.0
 
 
@@ -161,7 +184,10 @@ def _iso(ts_ms: int) -> str:
 def _problems(check: SourceCheck, known: Sequence[str], minimum_coverage: float) -> list[str]:
     said = []
     if not check.metrics_found:
-        said.append("The server has no metric of NovaCron. Does it scrape NovaCron's exporter?")
+        said.append(
+            "The server has no metric of NovaCron. Does it scrape NovaCron's exporter, or has it the recording rules "
+            "of docs/connect-prometheus.md?"
+        )
     elif not known:
         said.append("No series carries a tenant_id that is a tenant id, so there is nobody to analyse.")
     if abs(check.clock_skew_seconds) > MOST_SKEW_SECONDS:
