@@ -41,10 +41,10 @@ class Reading:
     @property
     def is_constant(self) -> bool:
         """Whether everything measured here is one and the same value, often enough to be no coincidence."""
-        values = [batch.values for kind, batches in self.batches.items() if kind != "total" for batch in batches]
-        if sum(map(len, values)) < CONSTANT_SAMPLES:
-            return False
-        return min(float(part.min()) for part in values) == max(float(part.max()) for part in values)
+        parts = [batch.values for kind, batches in self.batches.items() if kind != "total" for batch in batches]
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        values = values[np.isfinite(values)]
+        return len(values) >= CONSTANT_SAMPLES and float(values.min()) == float(values.max())
 
 
 def node_table(
@@ -153,19 +153,27 @@ def use_of_idle(idle: SeriesBatch) -> SeriesBatch:
 
 
 def _used(available: SeriesBatch, others: list[SeriesBatch]) -> SeriesBatch:
-    """Return total minus available memory at the instants that have both."""
-    totals: dict[tuple[str, int], float] = {}
-    for batch in others:
-        if batch.metric == "node_memory_MemTotal_bytes":
-            for number, labels in enumerate(batch.labels):
-                span = slice(batch.offsets[number], batch.offsets[number + 1])
-                pairs = zip(batch.ts_ms[span].tolist(), batch.values[span].tolist(), strict=True)
-                totals.update({(labels["node_id"], ts): value for ts, value in pairs})
-    series = np.repeat(np.arange(len(available.labels)), np.diff(available.offsets))
-    names = [labels["node_id"] for labels in available.labels]
-    keys = zip(series.tolist(), available.ts_ms.tolist(), strict=True)
-    total = np.array([totals.get((names[number], ts), np.nan) for number, ts in keys])
+    """Return total minus available memory at the instants that have both, NaN at others."""
+    totals = [batch for batch in others if batch.metric == "node_memory_MemTotal_bytes"]
+    nodes = sorted({labels["node_id"] for batch in (available, *totals) for labels in batch.labels})
+    if not totals:
+        return replace(available, values=np.full(len(available.values), np.nan))
+    keys = np.concatenate([_instants(batch, nodes) for batch in totals])
+    values = np.concatenate([batch.values for batch in totals])
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    wanted = _instants(available, nodes)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1) if len(keys) else np.zeros(len(wanted), np.int64)
+    total = np.where(keys[at] == wanted, values[at], np.nan) if len(keys) else np.full(len(wanted), np.nan)
     return replace(available, values=total - available.values)
+
+
+def _instants(batch: SeriesBatch, nodes: list[str]) -> NDArray[np.int64]:
+    """Return one number for the node and instant of each sample; times are below 2^44 ms."""
+    code = {name: number for number, name in enumerate(nodes)}
+    of_series = np.array([code[labels["node_id"]] for labels in batch.labels], np.int64)
+    found: NDArray[np.int64] = (np.repeat(of_series, np.diff(batch.offsets)) << 44) + batch.ts_ms
+    return found
 
 
 def _by_node(batch: SeriesBatch, node_label: str) -> SeriesBatch:

@@ -67,6 +67,9 @@ def swapping(server: ServerProcess, swap: Swap = Passed.unchanged) -> Iterator[B
             connections.add(self.connection)
 
         def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             headers = {name: value for name, value in self.headers.items() if name.lower() not in DROPPED}
             try:
@@ -80,8 +83,6 @@ def swapping(server: ServerProcess, swap: Swap = Passed.unchanged) -> Iterator[B
                 between.passed.append(passed)
                 script = between.swap(passed)
             self._play(script)
-
-        do_POST = do_GET
 
         def _play(self, script: Script) -> None:
             for step in script:
@@ -189,19 +190,24 @@ class Held:
             except OSError:  # the server is down
                 _end(client, upstream)
                 continue
-            self._start(self._questions, client, upstream)
-            self._start(self._answers, client, upstream)
+            asked = threading.Event()
+            self._start(self._questions, client, upstream, asked)
+            self._start(self._answers, client, upstream, asked)
 
-    def _questions(self, client: socket.socket, upstream: socket.socket) -> None:
+    def _questions(self, client: socket.socket, upstream: socket.socket, asked: threading.Event) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
+                asked.set()
                 upstream.sendall(data)
         _end(client, upstream)
 
-    def _answers(self, client: socket.socket, upstream: socket.socket) -> None:
+    def _answers(self, client: socket.socket, upstream: socket.socket, asked: threading.Event) -> None:
         through = 0
         with suppress(OSError):
             while data := upstream.recv(SMALL_BUFFER):
+                if asked.is_set():  # the connection is used again
+                    asked.clear()
+                    through = 0
                 client.sendall(data)
                 through += len(data)
                 if through > HELD_AFTER and not self._go.is_set():

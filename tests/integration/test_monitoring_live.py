@@ -19,7 +19,6 @@ import pandas as pd
 import psutil
 import pytest
 
-from analytics_assets.pipelines.graph import instances, pipelines
 from resources.lake.lake import Facts
 from resources.partition import PLATFORM, day_of_ms
 from resources.settings import Settings, load_settings
@@ -27,7 +26,7 @@ from resources.sources import known_tenants
 from tests.integration.conftest import require
 from tests.integration.test_today import compute, now_ms
 from tests.portal.command import run
-from tests.servers.live import LiveServers, instant
+from tests.servers.live import LiveServers
 from tests.servers.prometheus import prometheus
 
 pytestmark = pytest.mark.integration
@@ -325,9 +324,3 @@ def test_source_check_says_what_a_server_without_novacron_lacks(today, tmp_path)
         done = run("source", "check", "--home", settings.home)
     assert done.code == 3
     assert "recording rules" in done.err
-
-
-def test_source_check_does_not_take_the_end_of_a_series_for_a_sample(live_prometheus, today, tmp_path):
-    """Stops the marker of a target's death from making the newest sample newer than it is."""
-    require("prometheus", "prometheus-node-exporter")
-    assert instant(live_prometheus.process, "up")

@@ -134,9 +134,12 @@ def live_servers(
     port: int | None = None,
     wait: bool = True,
 ) -> Iterator[LiveServers]:
-    """Start all three and stop them at the end; with `wait`, the first samples of every rule are there on entry."""
+    """Start all three and stop them at the end; with `wait`, the first samples of every rule are there on entry.
+
+    With `loopback` that interface is a node's like any other.
+    """
     with ExitStack() as running:
-        node = running.enter_context(node_exporter(folder / "node-exporter"))
+        node = running.enter_context(node_exporter(folder / "node-exporter", loopback=loopback))
         libvirt = running.enter_context(libvirt_exporter(folder / "libvirt-exporter", domains))
         server = running.enter_context(
             prometheus(

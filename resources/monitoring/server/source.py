@@ -28,6 +28,14 @@ PLATFORM_SERIES = Selector(
     (Matcher(NAME, "=~", "novacron_(system|storage|network)_.+|node_load1"), Matcher(TENANT_LABEL, "=", ""))
 )
 
+PLATFORM_GAUGES = (
+    "novacron_system_load_average",
+    "novacron_storage_usage_bytes",
+    "novacron_network_packet_loss_rate",
+    "node_load1",
+)
+"""A few series of nodes, tiers and links each, by which a day of the platform is looked for."""
+
 INDEX_DAYS = 30
 """Asked about more than 40 days, VictoriaMetrics answers for all time."""
 
@@ -149,7 +157,7 @@ class ServerSource:
 
     def _representative(self, tenant: str) -> Selector:
         if tenant == PLATFORM:
-            return PLATFORM_SERIES
+            return Selector((one_of(NAME, list(PLATFORM_GAUGES)), _of_tenant(PLATFORM)))
         return Selector((one_of(NAME, [metric.name for metric in VM_METRICS[:2]]), _of_tenant(tenant)))
 
     def _label_values(self, label: str, selector: Selector) -> Values:
