@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import logging
 import random
 import ssl
 import time
@@ -40,6 +41,8 @@ _PIECE_BYTES = 256 * 1024
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate", "snappy"})
 # What OpenSSL says of a server that answers a TLS hello with plain text.
 _PLAIN_TEXT = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
+
+_log = logging.getLogger(__name__)
 
 Form = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -127,6 +130,11 @@ class HttpClient:
                 if attempt == attempts:
                     raise _given_up(question, setback, attempts) from setback
                 wait = max(_backoff_seconds(attempt), setback.wait_seconds)
+                # What takes long says why: to the terminal, and to a run's log in the UI.
+                _log.warning(
+                    "%s: %s; attempt %d of %d, again in %.1f s",
+                    question.server, question.clean(setback.cause), attempt, attempts, wait,
+                )  # fmt: skip
             self._sleep(wait)
         raise AssertionError("attempts is at least 1")
 

@@ -206,3 +206,13 @@ def test_many_threads_share_a_client() -> None:
         assert list(pool.map(ask, range(8))) == [BODY * 8] * 8
         assert len(server.requests) == 64
         assert server.connections <= 8
+
+
+def test_waiting_for_a_server_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    """Stops minutes of silence while a server that is down is tried again."""
+    with client(f"http://127.0.0.1:{free_port()}") as asking, pytest.raises(ServerUnavailable):
+        asking.send("GET", "/x", what="up")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == asking.connection.attempts - 1
+    assert all("no connection" in line and asking.connection.url in line for line in said)
+    assert "attempt 1 of" in said[0]
