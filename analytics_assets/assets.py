@@ -5,6 +5,7 @@ key and a run over a range give the same bytes.
 """
 
 import base64
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def compute_partition(
     ) as workplace:
         result = instance.component.compute(workplace, instance.parameters)
     low = _low_coverage(instance, partition, lake, settings.minimum_coverage)
-    facts = replace(watched.completed(result.facts), low_coverage=low)
+    facts = replace(watched.completed(result.facts), low_coverage=low, recipe=_recipe(instance))
     if settings.is_live and settings.source_fewer_samples == "refuse":
         _refuse_to_forget(instance, partition, lake, facts)
     return result, lake.write(instance.table, partition, result.data, facts, result.files)
@@ -178,15 +179,24 @@ def _low_coverage(instance: Instance, partition: Partition, lake: Lake, minimum:
     return tuple(sorted(low))
 
 
+def _recipe(instance: Instance) -> str | None:
+    """Return what tells the parameters of an instance that collects samples from others; None for one that does not."""
+    if "metrics" not in instance.component.reads:
+        return None
+    return hashlib.sha256(instance.parameters.model_dump_json().encode()).hexdigest()[:16]
+
+
 def _refuse_to_forget(instance: Instance, partition: Partition, lake: Lake, facts: Facts) -> None:
     """Keep a stored day from being overwritten with less, as when it left the source's retention."""
     if "metrics" not in instance.component.reads or not lake.has(instance.table.name, partition.tenant, partition.day):
         return
     try:
-        stored = lake.footer(instance.table.name, partition)[1].samples_seen or 0
+        kept = lake.footer(instance.table.name, partition)[1]
     except CorruptPartition:
         return  # there is nothing left to keep
-    found = facts.samples_seen or 0
+    if kept.recipe != facts.recipe:
+        return  # other metrics were asked for
+    stored, found = kept.samples_seen or 0, facts.samples_seen or 0
     if found < KEPT_SHARE * stored:
         raise PermanentFailure(
             f"table {instance.table.name}, {partition.key}: the source now has {found} samples where {stored} are "

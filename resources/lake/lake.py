@@ -62,7 +62,8 @@ class Facts:
     `as_of_ms` is the instant the data pretend to be at. `samples_seen` and `samples_expected` are
     counted where the data came from measurements; `series` is how many series they were,
     `read_methods` how the source was read and `warnings` what it warned of: with any, samples may be
-    missing. `days_read` and `days_missing` say which days of a trailing window were there.
+    missing. `recipe` tells one set of parameters from another, where samples were collected.
+    `days_read` and `days_missing` say which days of a trailing window were there.
     `low_coverage` names the tables of this day below the least coverage that this was made from.
     `notes` are sentences a reader must know.
     """
@@ -73,6 +74,7 @@ class Facts:
     series: int | None = None
     read_methods: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    recipe: str | None = None
     low_coverage: tuple[str, ...] = ()
     days_read: tuple[str, ...] = ()
     days_missing: tuple[str, ...] = ()

@@ -8,16 +8,18 @@ import http.client
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from tests.resources.monitoring.server.scripted import Close, Request, Reset, Script, answer
 from tests.servers.process import ServerProcess
 
 HELD_AFTER = 64 * 1024
 """Bytes of an answer that `Held` lets through; lists of names are shorter, samples longer."""
-SMALL_BUFFER = 4096
+SMALL_BUFFER, SMALL_SEGMENT = 4096, 536
 DROPPED = frozenset({"host", "connection", "content-length"})
 
 
@@ -155,6 +157,12 @@ class Held:
         self.reached.clear()
         self._go.clear()
 
+    def wait_for(self, reading: "Future[Any]") -> None:
+        """Return when an answer to `reading` is held; raise what it raised if it ended before."""
+        while not self.reached.wait(0.02):
+            if reading.done():
+                raise AssertionError(f"nothing was held: {reading.result()}")
+
     def go_on(self) -> None:
         """Let everything flow."""
         self._go.set()
@@ -186,6 +194,8 @@ class Held:
             self._open += [client, upstream]
             try:
                 upstream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+                # A sender's buffer holds some segments, and those of the loopback interface have 64 KiB.
+                upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
                 upstream.connect(("127.0.0.1", self.server.port))
             except OSError:  # the server is down
                 _end(client, upstream)

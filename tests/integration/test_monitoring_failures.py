@@ -168,7 +168,7 @@ def test_a_server_that_is_killed_while_it_answers(large_servers, way, tmp_path):
         def killed() -> None:
             relay.hold()
             computed = pool.submit(compute, settings)
-            assert relay.reached.wait(20)
+            relay.wait_for(computed)
             server.kill()
             relay.go_on()
             computed.result()
@@ -181,7 +181,7 @@ def test_a_server_that_is_killed_while_it_answers(large_servers, way, tmp_path):
         settings = again(settings, source_attempts=6)
         relay.hold()
         computed = pool.submit(compute, settings)
-        assert relay.reached.wait(20)
+        relay.wait_for(computed)
         server.kill()
         server.start()
         relay.go_on()
@@ -199,7 +199,7 @@ def test_a_server_that_hangs(large_servers, way, tmp_path):
         def paused() -> None:
             relay.hold()
             computed = pool.submit(compute, settings)
-            assert relay.reached.wait(20)
+            relay.wait_for(computed)
             server.pause()
             relay.go_on()
             computed.result()
@@ -215,7 +215,7 @@ def test_a_server_that_hangs(large_servers, way, tmp_path):
             assert "in 1 attempt; the last: nothing came for 1 s (source_read_timeout_seconds). Check" in said
         relay.hold()
         computed = pool.submit(compute, settings)
-        assert relay.reached.wait(20)
+        relay.wait_for(computed)
         server.pause()
         time.sleep(0.3)
         server.resume()
