@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from resources.errors import InvalidInput
 from resources.inventory.source import InventorySource
 from resources.lake.lake import Facts, Lake, MissingPartition
 from resources.lake.table import Table
 from resources.lake.warehouse import QueryLimits, TenantSession, open_session
+from resources.monitoring.selector import parse_selector
 from resources.monitoring.source import MetricSource
 from resources.partition import Partition
 
@@ -31,6 +32,18 @@ class Parameters(BaseModel):
     """Base of a component's parameters: every field has a default, a range and a description with its unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _series_selector(text: str) -> str:
+    try:
+        parse_selector(text)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+SelectorText = Annotated[str, AfterValidator(_series_selector)]
+"""A parameter that is a metric's name or a series selector; checked when the pipeline loads."""
 
 
 class NoParameters(Parameters):

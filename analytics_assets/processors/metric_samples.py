@@ -18,11 +18,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from analytics_assets.components import Component, Parameters, Result, Workplace
+from analytics_assets.components import Component, Parameters, Result, SelectorText, Workplace
 from analytics_assets.kernels.counters import increases
 from analytics_assets.kernels.gridding import LEAD_IN_MS
 from analytics_assets.kernels.samples import FloatArray, IntArray, OrderedSamples, in_order
-from resources.errors import InvalidInput, PermanentFailure
+from resources.errors import PermanentFailure
 from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.monitoring.selector import parse_selector
@@ -63,7 +63,7 @@ METRIC_SAMPLES = Table(
 class MetricSamplesParameters(Parameters):
     """What is collected."""
 
-    metrics: tuple[str, ...] = Field(
+    metrics: tuple[SelectorText, ...] = Field(
         ("novacron_vm_count", "novacron_vm_migrations_total"),
         min_length=1,
         description='Metrics by name, or series selectors such as novacron_storage_iops{operation="read"}.',
@@ -78,16 +78,6 @@ class MetricSamplesParameters(Parameters):
     maximum_samples: int = Field(
         20_000_000, ge=1, le=1_000_000_000, description="Samples of one tenant and day beyond which it is refused."
     )
-
-    @field_validator("metrics")
-    @classmethod
-    def _are_selectors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            try:
-                parse_selector(text)
-            except InvalidInput as error:
-                raise ValueError(str(error)) from error
-        return value
 
     @field_validator("resolution_seconds")
     @classmethod

@@ -16,16 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from analytics_assets.components import Component, Parameters, Result, Workplace
+from analytics_assets.components import Component, Parameters, Result, SelectorText, Workplace
 from analytics_assets.processors.link_traffic import LinkTraffic, interface_rows, link_rows, read_links
 from analytics_assets.processors.traffic_rows import Measured, TrafficRows, as_table
 from analytics_assets.processors.vm_traffic import RATES, VmTraffic, read_vms, vm_rows
-from resources.errors import InvalidInput
 from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
-from resources.monitoring.selector import parse_selector
 from resources.partition import PLATFORM, Partition
 
 KINDS = ("vm", "interface", "link")
@@ -96,7 +94,7 @@ class NetworkTrafficParameters(Parameters):
     rate_percentile: float = Field(
         95.0, ge=50, le=100, description="Percentile of the summed rate that the day's summary gives, in percent."
     )
-    drop_metrics: tuple[str, ...] = Field(
+    drop_metrics: tuple[SelectorText, ...] = Field(
         (
             "libvirt_domain_interface_stats_receive_drops_total",
             "libvirt_domain_interface_stats_transmit_drops_total",
@@ -105,16 +103,6 @@ class NetworkTrafficParameters(Parameters):
         description="Selectors of the counters of dropped packets whose series carry vm_id, as PromQL writes them; "
         "empty for none.",
     )
-
-    @field_validator("drop_metrics")
-    @classmethod
-    def _are_selectors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            try:
-                parse_selector(text)
-            except InvalidInput as error:
-                raise ValueError(str(error)) from error
-        return value
 
 
 def compute(workplace: Workplace, parameters: NetworkTrafficParameters) -> Result:
