@@ -159,13 +159,15 @@ def _used(available: SeriesBatch, others: list[SeriesBatch]) -> SeriesBatch:
     if not totals:
         return replace(available, values=np.full(len(available.values), np.nan))
     keys = np.concatenate([_instants(batch, nodes) for batch in totals])
-    values = np.concatenate([batch.values for batch in totals])
+    values = np.concatenate([np.where(np.isfinite(batch.values), batch.values, np.nan) for batch in totals])
     order = np.argsort(keys, kind="stable")
     keys, values = keys[order], values[order]
     wanted = _instants(available, nodes)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1) if len(keys) else np.zeros(len(wanted), np.int64)
     total = np.where(keys[at] == wanted, values[at], np.nan) if len(keys) else np.full(len(wanted), np.nan)
-    return replace(available, values=total - available.values)
+    # Arithmetic on the marker of a series' end, which is a signalling NaN, is an invalid operation.
+    free = np.where(np.isfinite(available.values), available.values, np.nan)
+    return replace(available, values=total - free)
 
 
 def _instants(batch: SeriesBatch, nodes: list[str]) -> NDArray[np.int64]:

@@ -163,6 +163,20 @@ def test_constants_of_the_exporter_are_left_out_and_node_exporter_measures_inste
     assert [note.split(" is ")[0] for note in facts.notes] == ["NovaCron's CPU use", "NovaCron's memory in use"]
 
 
+def test_the_end_of_a_nodes_series_is_no_memory():
+    """Stops the marker of a series' end, a signalling NaN, from breaking the arithmetic or becoming a value."""
+
+    class Ended(NodeExporter):
+        def samples(self, tenant, selectors, start_ms, end_ms):
+            for found in super().samples(tenant, selectors, start_ms, end_ms):
+                values = found.values.copy()
+                values[-1] = np.array([0x7FF0000000000002], np.uint64).view(np.float64)[0]
+                yield SeriesBatch(found.metric, found.labels, found.offsets, found.ts_ms, values)
+
+    data, _ = node_table(Ended(), DAY, 300, SYSTEM_LOAD, "node_exporter")
+    assert SYSTEM_LOAD.conform(data).column("memory_bytes_mean").to_pylist()[-1] == pytest.approx(6e8)
+
+
 def test_only_the_exporter_that_was_asked_for_is_read():
     """Stops an operator's choice from being overridden."""
     constant, _ = node_table(NodeExporter(), DAY, 300, SYSTEM_LOAD, "novacron")
