@@ -68,6 +68,6 @@ def test_a_browser_shows_the_discovered_tenants(server, tmp_path):
         pytest.skip("no chromium on this machine")
     running, _ = server
     running.wait_for("discovery", 120, lambda: tenants_in_ui(running))
-    page = dump_dom(f"{running.url}/assets/vm_resources?view=partitions", tmp_path)
+    page = dump_dom(f"{running.url}/assets/vm_resources?view=partitions", tmp_path, "leiden", "planetlab")
     assert "leiden" in page
     assert "planetlab" in page
