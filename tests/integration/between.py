@@ -17,7 +17,7 @@ from typing import Any
 from tests.resources.monitoring.server.scripted import Close, Request, Reset, Script, answer
 from tests.servers.process import ServerProcess
 
-HELD_AFTER = 64 * 1024
+HELD_AFTER = 8 * 1024
 """Bytes of an answer that `Held` lets through; lists of names are shorter, samples longer."""
 SMALL_BUFFER, SMALL_SEGMENT = 4096, 536
 DROPPED = frozenset({"host", "connection", "content-length"})
@@ -153,9 +153,13 @@ class Held:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def hold(self) -> None:
-        """Let no more than `HELD_AFTER` bytes of any answer through from now on."""
+        """Let no more than `HELD_AFTER` bytes of any answer through from now on.
+
+        Connections end, because one that was in use has learned to hold a whole answer in its buffers.
+        """
         self.reached.clear()
         self._go.clear()
+        _end(*self._open)
 
     def wait_for(self, reading: "Future[Any]") -> None:
         """Return when an answer to `reading` is held; raise what it raised if it ended before."""

@@ -25,6 +25,16 @@ PROCESSORS = (
     "vm_resources", "vm_inventory", "network_traffic", "storage_utilization", "system_load", "metric_samples",
 )  # fmt: skip
 """The tables that are made from what a server says, each after what it reads."""
+WAYS = ("remote-read-chunks", "remote-read-samples", "query", "export")
+"""The ways to read samples: three of a Prometheus, one of a VictoriaMetrics."""
+ALL_WAYS = pytest.mark.parametrize("way", WAYS)
+BULK = {
+    "remote-read-chunks": "/api/v1/read", "remote-read-samples": "/api/v1/read",
+    "query": "/api/v1/query", "export": "/api/v1/export",
+}  # fmt: skip
+"""Way to read -> the path that samples come from."""
+LIST = "/api/v1/label/vm_id/values"
+"""The path that is asked first."""
 COLLECTING = """\
 pipeline: collecting
 description: What the tests of failures collect.
@@ -45,6 +55,16 @@ def home(folder: Path, kind: str, url: str, first_day: date = DAY, **settings: o
         f'source = "{kind}"\n{kind}_url = "{url}"\nfirst_day = {first_day}\n' + "\n".join(lines) + "\n"
     )
     return load_settings(folder, {})
+
+
+def kind_of(way: str) -> str:
+    return "victoriametrics" if way == "export" else "prometheus"
+
+
+def reading(folder: Path, way: str, url: str, **settings: object) -> Settings:
+    """Return a home that reads in one way only."""
+    method = {} if way == "export" else {"source_read_method": way}
+    return home(folder, kind_of(way), url, **method, **settings)
 
 
 def again(settings: Settings, **changes: object) -> Settings:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from resources.errors import PermanentFailure, TransientFailure
-from resources.monitoring.metrics import VM_METRICS
+from resources.monitoring.metrics import METRICS, VM_METRICS
 from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector
 from resources.monitoring.server.api import PrometheusApi, Values, check_window
 from resources.monitoring.server.failures import shown
@@ -23,7 +23,8 @@ TENANT_LABEL = "tenant_id"
 
 EPOCH = date(2000, 1, 1)
 
-VM_SERIES = Selector((Matcher(NAME, "=~", "novacron_vm_.+"),))
+# Named one by one, so that a server with limits can be asked for one after the other.
+VM_SERIES = Selector((one_of(NAME, [name for name in METRICS if name.startswith("novacron_vm_")]),))
 PLATFORM_SERIES = Selector(
     (Matcher(NAME, "=~", "novacron_(system|storage|network)_.+|node_load1"), Matcher(TENANT_LABEL, "=", ""))
 )

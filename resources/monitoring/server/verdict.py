@@ -40,6 +40,7 @@ _ECHO = re.compile(
     rf"remoteAddr: {_QUOTED}; requestURI: \S*; "
     rf"|(?:error when|cannot) [a-z ]{{1,40}}(?:query=)?{_QUOTED}(?: {_WINDOW})?: "
     rf"|error when [a-z ]{{1,40}} {_WINDOW}: "
+    r"|error when searching for tagFilters=\[(?s:.){0,5000}?\] on the time range \[[^\]]{0,100}\]: "
 )
 
 

@@ -17,7 +17,7 @@ from resources.monitoring.prometheus.series import Joined, Samples, asked, begin
 from resources.monitoring.selector import Selector
 from resources.monitoring.server.api import as_seconds
 from resources.monitoring.server.failures import Refused, shown
-from resources.monitoring.server.http import HttpClient
+from resources.monitoring.server.http import MAX_WORDS_BYTES, HttpClient
 from resources.monitoring.server.reader import Read
 from resources.monitoring.server.verdict import Question, TryAgain, judge_words, read_words
 
@@ -91,7 +91,7 @@ def _words(line: bytes, question: Question) -> bytes:
     Raises:
         TooMuch: the error is that it found the question too large, which it may notice late.
     """
-    words = read_words(question, 200, "", line)
+    words = read_words(question, 200, "", line[:MAX_WORDS_BYTES])
     with contextlib.suppress(TryAgain):
         judge_words(question, words)
     return words.text.encode()

@@ -44,6 +44,14 @@ def matrix(*rows: tuple[dict[str, str], list[list[object]]], **more: object) -> 
     return success({"resultType": "matrix", "result": result}, **more)
 
 
+def test_a_cluster_without_some_of_its_nodes_is_a_warning() -> None:
+    """Stops VictoriaMetrics' own way to say that a part is missing from being overlooked."""
+    with api(success(["a"], isPartial=True), success(["a"], isPartial=False)) as (asking, _):
+        [warning] = asking.label_values("vm_id", [], START, END).warnings
+        assert warning == "isPartial: some of the storage nodes did not answer"
+        assert asking.label_values("vm_id", [], START, END).warnings == ()
+
+
 def test_label_values_are_sorted_and_asked_for_in_the_window() -> None:
     """Stops values outside the half-open window, and an order that differs between runs."""
     with api(success(["b", "a"], warnings=["partial"])) as (asking, server):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resources.errors import PermanentFailure, TransientFailure
 from resources.monitoring.selector import parse_selector
-from resources.monitoring.server.failures import Refused
+from resources.monitoring.server.failures import Refused, TooMuch
 from resources.monitoring.server.reader import Read
 from resources.monitoring.victoriametrics.export import STALE_MARKER, Export
 from tests.resources.monitoring.prometheus.answers import Client, as_lists, to_bits
@@ -114,6 +114,17 @@ def test_the_error_that_a_server_writes_behind_the_series_is_shown() -> None:
     """Stops half an export from being refused for good, and its reason from getting lost."""
     with pytest.raises(TransientFailure, match="with line 2, which is no series; it begins with 'remoteAddr: cannot"):
         read(line(b"1", times(1)), b"remoteAddr: cannot search\n")
+
+
+def test_a_limit_that_a_server_meets_while_it_answers_is_too_much() -> None:
+    """Stops a question that is too large from being asked again and again instead of in parts."""
+    words = (
+        b'remoteAddr: "127.0.0.1:4"; requestURI: /api/v1/export?match%5B%5D=' + b"x" * 500 + b"; error when exporting "
+        b"data on the time range (start=1, end=2): error during sending the data to remote client: cannot process "
+        b"more than 5 samples per series; either increase -search.maxSamplesPerSeries or reduce time range\n"
+    )
+    with pytest.raises(TooMuch, match="cannot process more than 5 samples per series"):
+        read(line(b"1", times(1)), words)
 
 
 @pytest.mark.parametrize(
