@@ -167,14 +167,15 @@ def compute_partition(
 
 
 def _low_coverage(instance: Instance, partition: Partition, lake: Lake, minimum: float) -> tuple[str, ...]:
-    """Return the tables of this day that `instance` reads and that lack samples, or rest on ones that do."""
+    """Return the tables of this day that `instance` reads and that lack samples (or may), or rest on ones that do."""
     low: set[str] = set()
     for source in instance.upstream:
         if not lake.has(source.table.name, partition.tenant, partition.day):
             continue
         facts = lake.footer(source.table.name, partition)[1]
         low.update(facts.low_coverage)
-        if source.component.table.measured and facts.coverage is not None and facts.coverage < minimum:
+        thin = source.component.table.measured and facts.coverage is not None and facts.coverage < minimum
+        if thin or facts.warnings:
             low.add(source.table.name)
     return tuple(sorted(low))
 

@@ -64,7 +64,8 @@ class Facts:
     `read_methods` how the source was read and `warnings` what it warned of: with any, samples may be
     missing. `recipe` tells one set of parameters from another, where samples were collected.
     `days_read` and `days_missing` say which days of a trailing window were there.
-    `low_coverage` names the tables of this day below the least coverage that this was made from.
+    `low_coverage` names the tables of this day that this was made from and that are below the least
+    coverage, or were read with warnings.
     `notes` are sentences a reader must know.
     """
 

@@ -43,8 +43,8 @@ class WatchedSource:
             yield batch
 
     def completed(self, facts: Facts) -> Facts:
-        """Return `facts` with what was read: series, methods and warnings; unchanged where nothing was."""
-        if not self._series:
+        """Return `facts` with what was read: series, methods and warnings; unchanged where there was none."""
+        if not self._series and not self.warnings:
             return facts
         return replace(
             facts,

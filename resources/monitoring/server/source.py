@@ -112,6 +112,9 @@ class ServerSource:
             own = selector.having(_of_tenant(tenant))
             for read in self._reads(own, start_ms, end_ms):
                 yield from self._batches(read, own, tenant)
+                if read.warnings and not read.series.labels:
+                    # Nothing, and the server doubts it: an empty batch carries the doubt.
+                    yield _batch(_a_name_of(selector), read.series, [], read)
 
     def _reads(self, selector: Selector, start_ms: int, end_ms: int) -> Iterator[Read]:
         """Yield the answers that together are all series of `selector`; all series of a VM are in one of them."""
@@ -205,6 +208,12 @@ def _of_tenant(tenant: str) -> Matcher:
     return Matcher(TENANT_LABEL, "=", "" if tenant == PLATFORM else tenant)
 
 
+def _a_name_of(selector: Selector) -> str:
+    """Return a metric that `selector` means, the first of several that it names; empty if it names none."""
+    named = next((matcher.value for matcher in selector.matchers if matcher.label == NAME), "")
+    return selector.name or named.partition("|")[0]
+
+
 def _batch(name: str, series: RawSeries, numbers: list[int], read: Read) -> SeriesBatch:
     chosen = np.array(numbers, np.int64)
     sizes = np.diff(series.offsets)
@@ -212,7 +221,7 @@ def _batch(name: str, series: RawSeries, numbers: list[int], read: Read) -> Seri
     keep[chosen] = True
     labels = tuple({key: value for key, value in series.labels[n].items() if key != NAME} for n in numbers)
     offsets = np.r_[0, np.cumsum(sizes[chosen])].astype(np.int64)
-    if len(set(np.diff(chosen).tolist())) <= 1 and (len(chosen) < 2 or chosen[1] - chosen[0] == 1):
+    if len(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1:  # they stand together: nothing is copied
         span = slice(int(series.offsets[chosen[0]]), int(series.offsets[chosen[-1] + 1]))
         return SeriesBatch(name, labels, offsets, series.ts_ms[span], series.values[span], read.method, read.warnings)
     picked = np.repeat(keep, sizes)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from resources.errors import InvalidInput, PermanentFailure, TransientFailure
+from resources.lake.lake import Facts
 from resources.monitoring.selector import NAME, Selector
 from resources.monitoring.server.api import Values
 from resources.monitoring.server.failures import TooMuch
 from resources.monitoring.server.reader import RawSeries, Read
 from resources.monitoring.server.source import Limits, ServerSource
+from resources.monitoring.watched import WatchedSource
 from resources.partition import PLATFORM, day_start_ms
 
 START = day_start_ms(date(2026, 1, 1))
@@ -151,6 +153,15 @@ def test_an_answer_with_warnings_is_not_whole():
         flat(source(server).samples("acme", [CPU], START, END))
     accepted = list(source(server, partial_answers="accept").samples("acme", [CPU], START, END))
     assert accepted[0].warnings == ("remote_read: error sending request",)
+
+
+def test_nothing_with_a_warning_is_not_a_quiet_day():
+    """Stops a day from being stored as empty, and whole, because all of it was in a store that did not answer."""
+    server = Server([], warnings=["remote_read: error sending request"])
+    watched = WatchedSource(source(server, partial_answers="accept"))
+    batches = list(watched.samples("acme", [MEMORY, CPU], START, END))
+    assert [(batch.metric, batch.labels, len(batch.ts_ms)) for batch in batches] == [(CPU, (), 0)]
+    assert watched.completed(Facts()).warnings == ("remote_read: error sending request",)
 
 
 def test_too_many_vms_are_refused_by_number():
