@@ -28,7 +28,7 @@ from analytics_assets.pipelines.graph import find_pipeline
 from benchmarks.monitoring_server import day
 from resources.analytics_home import AnalyticsHome
 from resources.settings import load_settings
-from time import process_time
+from time import perf_counter, process_time
 home, days = Path(sys.argv[1]), int(sys.argv[2])
 settings = load_settings(home, {})
 analytics = AnalyticsHome(home=str(home))
