@@ -27,11 +27,15 @@ def command() -> None:
 def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
     """Try the connection: version, read method, metrics, tenants, intervals, coverage, clock.
 
-    Nothing is written. The exit code is 0 if everything is well, 3 if the server answers but
-    something will go wrong, 1 if it cannot be read.
+    Of each tenant: the days with samples, the newest sample, and of its newest hours how many series of CPU
+    use there are, how many VMs the inventory knows the size of ("sized"), seconds between samples, and the
+    share of samples that arrived.
+
+    Nothing is written. The exit code is 0 if everything is well, 3 if the server answers but something
+    will go wrong, 1 if it cannot be read.
     """
     from resources.monitoring.server.check import check_source
-    from resources.sources import open_server
+    from resources.sources import open_server, open_sources
 
     settings = settings_for(home)
     if not settings.is_live:
@@ -40,7 +44,10 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
             "or ANALYTICS_SOURCE=victoriametrics and ANALYTICS_VICTORIAMETRICS_URL."
         )
     wanted = [check_tenant(tenant) for tenant in tenants]
-    found = check_source(open_server(settings), int(time.time() * 1000), settings.minimum_coverage, wanted)
+    sources = open_sources(settings)
+    found = check_source(
+        open_server(settings), int(time.time() * 1000), settings.minimum_coverage, wanted, sources.sizes
+    )
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -53,7 +60,7 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
         click.echo(f"               {len(found.metrics_missing)} missing: {', '.join(found.metrics_missing) or 'none'}")
         if others := found.metrics_of_others:
             click.echo(f"               {len(others)} of other exporters: {', '.join(others)}")
-        header = ("tenant", "first day", "last day", "newest sample", "series", "interval", "coverage")
+        header = ("tenant", "first day", "last day", "newest sample", "series", "sized", "interval", "coverage")
         rows = [
             (
                 tenant.tenant,
@@ -61,13 +68,14 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
                 tenant.last_day,
                 tenant.newest_sample,
                 tenant.series,
+                tenant.sized,
                 "" if tenant.interval_seconds is None else f"{tenant.interval_seconds} s",
                 "" if tenant.coverage is None else f"{tenant.coverage:.1%}",
             )
             for tenant in found.tenants
         ]
         if rows:
-            click.echo(aligned(header, rows, numbers=("series", "interval", "coverage")), nl=False)
+            click.echo(aligned(header, rows, numbers=("series", "sized", "interval", "coverage")), nl=False)
         if found.tenants_unchecked:
             click.echo(f"{len(found.tenants_unchecked)} more tenant(s) not looked at: name them with --tenant.")
         for label, why in list(found.quarantine.items())[:20]:

@@ -1,7 +1,7 @@
 """What can be known of a monitoring server before anything is computed from it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.inventory.prometheus import LIBVIRT_METRICS
+from resources.inventory.source import InventorySource
 from resources.monitoring.metrics import METRICS, VM_METRICS, Metric
 from resources.monitoring.selector import NAME, Matcher, Selector, one_of
 from resources.monitoring.server.listing import list_values
@@ -44,6 +45,8 @@ class TenantCheck:
     newest_sample: str | None
     interval_seconds: int | None
     coverage: float | None
+    sized: int | None = None
+    """VMs of the last day whose size the inventory knows; None for the platform, or where nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,16 @@ class SourceCheck:
 
 
 def check_source(
-    source: ServerSource, now_ms: int, minimum_coverage: float, tenants: Sequence[str] | None, most_tenants: int = 10
+    source: ServerSource,
+    now_ms: int,
+    minimum_coverage: float,
+    tenants: Sequence[str] | None,
+    sizes: InventorySource | None = None,
+    most_tenants: int = 10,
 ) -> SourceCheck:
     """Ask `source` for everything that a run will need; `tenants` (else its first `most_tenants`) are looked at.
+
+    With `sizes`, the inventory is asked for the VMs of their last day too.
 
     Raises:
         TransientFailure, PermanentFailure: it does not answer, or refuses.
@@ -89,7 +99,7 @@ def check_source(
     known = source.tenants()
     wanted = list(tenants) if tenants else known[:most_tenants]
     methods: set[str] = set()
-    checked = [_tenant(source, tenant, now_ms, methods) for tenant in wanted]
+    checked = [_sized(_tenant(source, tenant, now_ms, methods), sizes) for tenant in wanted]
     check = SourceCheck(
         kind=source.kind,
         url=source.server,
@@ -138,6 +148,15 @@ def exposed(metric: Metric) -> str:
 def _stands_in(metric: Metric) -> bool:
     """Return whether `metric` is a rate for which NovaCron exports a counter."""
     return metric.kind == "gauge" and any(m.kind == "counter" and m.column == metric.column for m in VM_METRICS)
+
+
+def _sized(check: TenantCheck, sizes: InventorySource | None) -> TenantCheck:
+    if sizes is None or check.tenant == PLATFORM or check.last_day is None:
+        return check
+    start_ms = day_start_ms(check.last_day)
+    listed = sizes.inventory(check.tenant, start_ms, start_ms + DAY_MS)
+    known = listed.filter(listed.column("vcpus").is_valid())
+    return replace(check, sized=len(known.column("vm_id").unique()))
 
 
 def _tenant(source: ServerSource, tenant: str, now_ms: int, methods: set[str]) -> TenantCheck:
