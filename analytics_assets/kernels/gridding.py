@@ -1,19 +1,26 @@
 """Raw samples onto the grid: one value per entity and bucket, nothing invented and nothing counted twice.
 
 A gauge becomes the mean and the maximum of its samples in the bucket. A counter becomes a rate and
-a total: an increase (`counters.py`) belongs to the bucket in which it ends. Samples are taken in
-order of time whatever order they arrived in (`samples.py`); of several series that name the same
-entity one speaks at a time (`twins.py`). A bucket without a sample stays empty.
+a total: an increase (`counters.py`) belongs to the bucket in which it ends. The mean rate is the
+total by the seconds in which it was counted, the maximum the highest rate between two samples.
+Samples are taken in order of time whatever order they arrived in (`samples.py`); of several series
+that name the same entity one speaks at a time (`twins.py`). A bucket without a sample stays empty.
+
+Increases are of whole series: where another series begins to speak, its increase since its own last
+sample counts. Unless both count the same thing, as two servers do that scrape one target: where
+the value with which the one fell silent lies between the two values of the other, only what the
+other has beyond it is new.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.counters import increases
-from analytics_assets.kernels.samples import IntArray, in_order
+from analytics_assets.kernels.counters import Increases, increases
+from analytics_assets.kernels.samples import BoolArray, IntArray, OrderedSamples, in_order
 from analytics_assets.kernels.twins import speaking
 from resources.monitoring.metrics import Kind
 from resources.monitoring.source import SeriesBatch
@@ -23,8 +30,8 @@ LEAD_IN_MS = 3_600_000
 increase over a longer gap is not known to have been in the window."""
 
 
-LARGEST = 1e38
-"""Means are stored as float32; a finite value beyond this is no measurement of anything here."""
+LARGEST = 1e34
+"""A finite value beyond this is no measurement of anything here; a float32 holds its rate over a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -87,62 +94,56 @@ def grid(
 
     Samples before `start_ms` only serve a counter's first increase, and to know which of several
     series speaks. Series without `entity_label` (or without one of several) are not part of the
-    answer, and values below `minimum` (or that a float32 cannot hold) are no samples. A histogram's
-    series are counters.
+    answer, and values below `minimum` (a counter's: below 0) or beyond `LARGEST` are no samples. A
+    histogram's series are counters.
     """
+    if kind != "gauge":
+        minimum = max(minimum, 0.0)
     samples = in_order(batch, start_ms, end_ms, entity_label, place_label, minimum, LARGEST)
     spoken = speaking(samples)
-    counted = samples.ts_ms >= start_ms
-    frozen = 0
-    inside = counted
+    series = samples.series
+    inside = samples.ts_ms >= start_ms
+    at, frozen = np.flatnonzero(inside), 0
     if spoken is not None:
-        frozen = int(np.count_nonzero(counted & ~spoken))
-        inside = counted & spoken
-    doubtful = np.zeros(len(samples.values), bool)
-    suspect = 0
-    if kind == "gauge":
-        amount, weight, peak = samples.values, None, samples.values
-        use = inside
-    else:
-        # Increases are of whole series: where one begins to speak, the sample before still counts.
-        moved = increases(samples)
-        amount, weight, peak, doubtful = moved.amount, moved.seconds, moved.rate, moved.doubtful
-        use, suspect = inside & moved.valid, len(moved.suspect)
+        in_turn = _in_turn(samples, series, spoken)
+        seen, at = len(at), in_turn[inside[in_turn]]
+        frozen = seen - len(at)
 
     count = int(-(-(end_ms - start_ms) // resolution_ms))
-    series = samples.series
-    cell = samples.entity[series] * count + (samples.ts_ms - start_ms) // resolution_ms
-    if spoken is not None:
-        # The turns of an entity's series follow one another in time, not in the order of the series.
-        seen_cells, seen = _count_by(np.sort(cell[inside]))
-        order = np.flatnonzero(use)
-        span = int(samples.ts_ms.max() - samples.ts_ms.min()) + 1 if len(samples.ts_ms) else 1
-        order = order[np.argsort(samples.entity[series[order]] * span + samples.ts_ms[order], kind="stable")]
-    else:
-        seen_cells, seen = _count_by(cell[inside])
-        order = np.flatnonzero(use)
-    cells = cell[order]
+    cells = samples.entity[series[at]] * count + (samples.ts_ms[at] - start_ms) // resolution_ms
     starts = _starts(cells)
-    held = cells[starts]
-    total = np.add.reduceat(amount[order], starts) if len(starts) else np.zeros(0)
     sizes = np.diff(np.r_[starts, len(cells)])
-    weights = sizes if weight is None else (np.add.reduceat(weight[order], starts) if len(starts) else np.zeros(0))
-    mean = (total / weights).astype(np.float32)
-    maximum = np.maximum.reduceat(peak[order], starts).astype(np.float32) if len(starts) else mean
-    last = series[order[starts + sizes - 1]]
+    doubtful = np.zeros(len(starts), bool)
+    held = np.ones(len(starts), bool)
+    suspect = 0
+    if kind == "gauge":
+        total, weight = _reduced(np.add, samples.values[at], starts), sizes
+        peak = _reduced(np.maximum, samples.values[at], starts)
+    else:
+        moved = increases(samples)
+        suspect = len(moved.suspect)
+        peak = _reduced(np.maximum, moved.rate[at], starts)
+        if spoken is not None:
+            moved = _without_overlap(samples, series, moved, in_turn)
+        total = _reduced(np.add, moved.amount[at], starts)
+        weight = _reduced(np.add, np.where(moved.valid[at], moved.seconds[at], 0.0), starts)
+        doubtful = _reduced(np.logical_or, moved.doubtful[at], starts)
+        held = weight > 0
+    mean = (total[held] / weight[held]).astype(np.float32)
+    cell = cells[starts[held]]
     return Gridded(
         entities=samples.entities,
         places=samples.places,
-        entity=(held // count).astype(np.int32),
-        bucket=(held % count).astype(np.int32),
-        place=samples.place[last].astype(np.int32),
+        entity=(cell // count).astype(np.int32),
+        bucket=(cell % count).astype(np.int32),
+        place=samples.place[series[at[starts + sizes - 1]]][held].astype(np.int32),
         mean=mean,
-        maximum=np.maximum(maximum, mean),
-        total=total,
-        doubtful=np.logical_or.reduceat(doubtful[order], starts) if len(starts) else np.zeros(0, bool),
-        samples=seen[np.searchsorted(seen_cells, held)].astype(np.int32),
+        maximum=np.maximum(peak[held].astype(np.float32), mean),
+        total=total[held],
+        doubtful=doubtful[held],
+        samples=sizes[held].astype(np.int32),
         intervals_ms=samples.interval_ms,
-        last_ts_ms=int(samples.ts_ms[inside].max()) if inside.any() else -1,
+        last_ts_ms=int(samples.ts_ms[at].max()) if len(at) else -1,
         repeated=samples.repeated,
         late=samples.late,
         not_finite=samples.not_finite,
@@ -177,11 +178,45 @@ def averaged_over_series(batch: SeriesBatch, entity_label: str) -> SeriesBatch:
     return SeriesBatch(batch.metric, labels, offsets.astype(np.int64), ts_ms[starts], mean)
 
 
+def _in_turn(samples: OrderedSamples, series: IntArray, spoken: BoolArray) -> IntArray:
+    """Return the samples that count in order of entity and time: turns follow one another in time, not by series."""
+    at = np.flatnonzero(spoken)
+    begins = np.flatnonzero(np.diff(at, prepend=-2) > 1)
+    begins = np.union1d(begins, np.searchsorted(at, samples.bounds[:-1]))
+    begins = begins[begins < len(at)]
+    first = at[begins]
+    order = np.lexsort((samples.ts_ms[first], samples.entity[series[first]]))
+    sizes = np.diff(np.r_[begins, len(at)])[order]
+    at = at[np.repeat(begins[order] - np.r_[0, np.cumsum(sizes)[:-1]], sizes) + np.arange(len(at))]
+    entity, ts_ms = samples.entity[series[at]], samples.ts_ms[at]
+    if np.any((entity[1:] == entity[:-1]) & (ts_ms[1:] < ts_ms[:-1])):
+        # A series without a sample in another's turn speaks on without a break.
+        at = at[np.lexsort((ts_ms, entity))]
+    return at
+
+
+def _without_overlap(samples: OrderedSamples, series: IntArray, moved: Increases, at: IntArray) -> Increases:
+    """Return the increases without what the series that spoke before had counted already; `at` is in turn."""
+    turn = np.flatnonzero(series[at][1:] != series[at][:-1])
+    turn = turn[samples.entity[series[at[turn]]] == samples.entity[series[at[turn + 1]]]]
+    new, old = at[turn + 1], at[turn]
+    summed = np.isin(series, moved.suspect)[new] if len(moved.suspect) else np.zeros(len(new), bool)
+    known = moved.valid[new] & ~summed
+    new, old = new[known], old[known]
+    values = samples.values
+    same = (values[new - 1] <= values[old]) & (values[old] <= values[new])
+    new, old = new[same], old[same]
+    amount, seconds = moved.amount.copy(), moved.seconds.copy()
+    amount[new] = values[new] - values[old]
+    seconds[new] = (samples.ts_ms[new] - samples.ts_ms[old]) / 1000.0
+    return replace(moved, amount=amount, seconds=seconds)
+
+
 def _starts(cells: IntArray) -> IntArray:
     """Return where each run of equal cells begins."""
     return np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]]) if len(cells) else np.zeros(0, np.int64)
 
 
-def _count_by(cells: IntArray) -> tuple[IntArray, IntArray]:
-    starts = _starts(cells)
-    return cells[starts], np.diff(np.r_[starts, len(cells)])
+def _reduced(ufunc: np.ufunc, values: NDArray[Any], starts: IntArray) -> NDArray[Any]:
+    """Return what `ufunc` makes of each run of `values`."""
+    return np.asarray(ufunc.reduceat(values, starts)) if len(starts) else values[:0]

@@ -1,46 +1,35 @@
 """Prometheus histograms onto the grid: how many observations, their mean and quantiles, by entity and bucket.
 
 A classic histogram is a family of counters: `<name>_bucket{le="0.5"}` counts the observations of at
-most 0.5, `<name>_sum` adds them up and `<name>_count` counts them all. Each counter is read on its
-own: the increase between successive samples of one series, where a fall means that it began again
-at zero, belongs to the bucket of the grid in which it ends. Increases are never taken across
-series; those of several series (instances) of one entity are added. Negative observations, with
-which `_sum` may fall, are not provided for.
+most 0.5, `<name>_sum` adds them up and `<name>_count` counts them all. Those that agree in all
+labels but `le` are one instance. The increase between successive samples of one series belongs to
+the bucket of the grid in which it ends. Increases are never taken across series; those of several
+instances of one entity are added.
 
-Quantiles are made as PromQL's `histogram_quantile` makes them: linear inside a bucket, the lowest
-bucket begins at 0 if its bound is above 0, one beyond the highest finite bound gives that bound,
-and without an observation there is none.
+A fall means that a counter began again at zero. An instance begins again as a whole, so where any
+of its counts falls, all its counters whose increase spans that fall began again, also those that
+are beyond their old values already. The sum alone is no such sign: negative observations, with
+which it may fall, are not provided for, but shall not spoil the counts.
 
-Series of one entity need not have the same bounds. Each cumulative count is then read at the bounds
-of all of them, along the same straight lines that the quantile itself follows, and only then added.
-Where the bounds agree that is a plain sum; elsewhere it loses no instance and no bound. (The bounds
-that all share would make one old exporter blunt the whole entity; a step function would move
-observations up to the next bound; adding what is there makes counts that fall from bound to bound.)
-A bound whose counter did not cover the same stretch of time as the total, because a layout came or
-went within the bucket of the grid, is left out there for the same reason.
+Quantiles are those of `histogram_quantile.py`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.counter_cells import CounterCells, counter_cells
+from analytics_assets.kernels.counter_cells import CounterCells, Falls, counter_cells
+from analytics_assets.kernels.histogram_quantile import Instances, by_bounds, combined, merged_quantiles
+from analytics_assets.kernels.samples import BoolArray, FloatArray, IntArray
 from resources.errors import InvalidInput
 from resources.monitoring.source import SeriesBatch
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-
 Part = Literal["bucket", "sum", "count"]
-
-CELLS_AT_ONCE = 4_000_000
-"""Bounds x buckets x instances that are interpolated together: about 32 MB an array."""
 
 _FINITE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"\+?inf(inity)?", re.ASCII | re.IGNORECASE)
@@ -115,8 +104,16 @@ def histogram(
         if not 0 < q <= 1:
             raise InvalidInput(f"{q!r} is not a quantile: give numbers above 0 and at most 1, such as 0.95.")
     gathered = _Gathered(tuple(entity_labels))
+    later: list[tuple[Part, SeriesBatch]] = []
     for batch in batches:
-        gathered.add(batch, _part_of(batch.metric, name), start_ms, end_ms, resolution_ms, interval_seconds)
+        part = _part_of(batch.metric, name)
+        if part == "bucket":
+            gathered.add(batch, part, start_ms, end_ms, resolution_ms, interval_seconds)
+        else:
+            later.append((part, batch))
+    for part, batch in sorted(later, key=lambda read: read[0]):
+        gathered.add(batch, part, start_ms, end_ms, resolution_ms, interval_seconds)
+    gathered.leave_out_unseen(start_ms, resolution_ms)
     return _distributions(gathered, int(-(-(end_ms - start_ms) // resolution_ms)), np.array(quantiles, np.float64))
 
 
@@ -130,44 +127,12 @@ def parse_bound(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def quantile(
-    q: float,
-    bounds: FloatArray,
-    cumulative: FloatArray,
-    total: FloatArray,
-    lowest: FloatArray | None = None,
-    highest: FloatArray | None = None,
-) -> FloatArray:
-    """Return the `q`-quantile of each distribution, as `histogram_quantile` does.
-
-    `bounds` are the finite upper bounds, rising; `cumulative[k, i]` counts the observations of
-    distribution `i` up to `bounds[k]`, never falling with `k`; `total[i]` counts them all.
-    `lowest[i]` and `highest[i]` are the first and last bound at which distribution `i` was counted
-    itself, those of `bounds` unless said otherwise: a quantile beyond the highest gives that one,
-    and one in the lowest bucket gives its bound if that is not above 0.
-    """
-    size = cumulative.shape[1]
-    known = total > 0
-    if not len(bounds):
-        return np.full(size, np.nan)
-    lowest = np.full(size, bounds[0]) if lowest is None else lowest
-    highest = np.full(size, bounds[-1]) if highest is None else highest
-    rank = q * np.where(known, total, np.nan)
-    reached = cumulative >= rank
-    index = reached.argmax(axis=0)
-    column = np.arange(size)
-    below = np.where(index > 0, cumulative[index - 1, column], 0.0)
-    start = np.where(index > 0, bounds[index - 1], 0.0)
-    inside = cumulative[index, column] - below
-    value = start + (bounds[index] - start) * (rank - below) / np.where(inside > 0, inside, 1.0)
-    value = np.where((bounds[index] <= lowest) & (lowest <= 0), lowest, value)
-    value = np.where(reached.any(axis=0), value, highest)
-    return np.where(known, value, np.nan)
-
-
 @dataclass
 class _Gathered:
-    """The counters read so far: `rows[i]` of the cells is one series of `instance[i]`."""
+    """The counters read so far: row `i` of the cells is one series of `instance[i]`.
+
+    Sums and counts wait until the buckets, most of the samples, have told when they began again.
+    """
 
     entity_labels: tuple[str, ...]
     instances: dict[tuple[tuple[str, str], ...], int] = field(default_factory=dict)
@@ -176,6 +141,7 @@ class _Gathered:
     part: list[Part] = field(default_factory=list)
     bound: list[float] = field(default_factory=list)
     cells: list[CounterCells] = field(default_factory=list)
+    falls: Falls = field(default_factory=lambda: Falls.joined([]))
     flaws: Counter[str] = field(default_factory=Counter)
 
     def add(
@@ -187,18 +153,37 @@ class _Gathered:
             labelled = len(wanted.labels)
             wanted = wanted.where(lambda labels: parse_bound(labels.get("le", "")) is not None)
             self.flaws["bad_bounds"] += labelled - len(wanted.labels)
-        for labels in wanted.labels:
-            own = tuple(sorted((label, value) for label, value in labels.items() if label != "le"))
-            code = self.instances.setdefault(own, len(self.instances))
-            if code == len(self.entity_of):
-                self.entity_of.append(tuple(labels[label] for label in self.entity_labels))
-            self.instance.append(code)
+        codes = [self._instance(labels) for labels in wanted.labels]
+        read = counter_cells(wanted, codes, start_ms, end_ms, resolution_ms, interval, self.falls)
+        if part != "sum":
+            self.falls = read.falls
+        for number in read.series.tolist():
+            self.instance.append(codes[number])
             self.part.append(part)
-            bound = parse_bound(labels["le"]) if part == "bucket" else None
+            bound = parse_bound(wanted.labels[number]["le"]) if part == "bucket" else None
             self.bound.append(np.nan if bound is None else bound)
-        read = counter_cells(wanted, start_ms, end_ms, resolution_ms, interval)
         self.cells.append(read)
         self.flaws.update(read.flaws)
+
+    def _instance(self, labels: dict[str, str]) -> int:
+        own = tuple(sorted((label, value) for label, value in labels.items() if label != "le"))
+        code = self.instances.setdefault(own, len(self.instances))
+        if code == len(self.entity_of):
+            self.entity_of.append(tuple(labels[label] for label in self.entity_labels))
+        return code
+
+    def leave_out_unseen(self, start_ms: int, resolution_ms: int) -> None:
+        """Leave out what was read of an instance before a later batch told that it had begun again just then."""
+        first = 0
+        for cells in self.cells:
+            rows = np.array(self.instance[first : first + len(cells.series)], np.int64)
+            first += len(rows)
+            for instance, _, after_ms in self.falls.as_set() - cells.falls.as_set():
+                bucket = (after_ms - start_ms) // resolution_ms
+                spoilt = rows == instance
+                if bucket >= 0:
+                    self.flaws["partial"] += int(np.count_nonzero(cells.covered_ms[spoilt, bucket]))
+                    cells.covered_ms[spoilt, bucket] = 0.0
 
 
 def _part_of(metric: str, name: str) -> Part:
@@ -206,21 +191,6 @@ def _part_of(metric: str, name: str) -> Part:
     if metric not in parts:
         raise ValueError(f"a batch of {metric!r} is no part of the histogram {name}")
     return parts[metric]
-
-
-@dataclass(frozen=True)
-class _Instances:
-    """What is known of each instance and bucket of the grid, apart from its finite bounds.
-
-    `total` counts its observations over `covered` milliseconds (both 0 where nothing tells),
-    `overflow` is what its `+Inf` counter says, or `total` where that did not cover the same time.
-    """
-
-    entity: IntArray
-    total: FloatArray
-    covered: FloatArray
-    overflow: FloatArray
-    tolerance: FloatArray
 
 
 def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> Distributions:
@@ -238,17 +208,17 @@ def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> 
     with_total = set(np.unique(instance[(part == "count") | np.isposinf(bound)]).tolist())
     flaws["without_total"] += len(set(instance[finite].tolist()) - with_total)
     found = np.full((len(quantiles), len(entities), buckets), np.nan)
-    for members, bounds in _by_bounds(entity[finite], bound[finite], len(entities), buckets):
+    for members, bounds in by_bounds(entity[finite], bound[finite], len(entities), buckets):
         rows = finite[np.isin(entity[finite], members)]
-        found[:, members] = _quantiles(cells, known, rows, instance, bound, members, bounds, quantiles, flaws)
+        found[:, members] = merged_quantiles(cells, known, rows, instance, bound, members, bounds, quantiles, flaws)
 
-    counts = _combined(np.add, of_instance, known.total, len(entities))
-    told = _combined(np.maximum, of_instance, known.covered, len(entities)) > 0
-    mean_count = _combined(np.add, of_instance, total_of_means, len(entities))
-    mean_sum = _combined(np.add, of_instance, sums, len(entities))
-    covered = _combined(np.maximum, entity, cells.covered_ms, len(entities)) > 0
-    doubtful = _combined(np.maximum, entity, cells.doubtful.astype(np.int8), len(entities)) > 0
-    samples = _combined(np.maximum, entity, cells.samples, len(entities))
+    counts = combined(np.add, of_instance, known.total, len(entities))
+    told = combined(np.maximum, of_instance, known.covered, len(entities)) > 0
+    mean_count = combined(np.add, of_instance, total_of_means, len(entities))
+    mean_sum = combined(np.add, of_instance, sums, len(entities))
+    covered = combined(np.maximum, entity, cells.covered_ms, len(entities)) > 0
+    doubtful = combined(np.maximum, entity, cells.doubtful.astype(np.int8), len(entities)) > 0
+    samples = combined(np.maximum, entity, cells.samples, len(entities))
     at = np.flatnonzero(covered)
     mean = np.full(covered.size, np.nan)
     np.divide(mean_sum.ravel(), mean_count.ravel(), out=mean, where=mean_count.ravel() > 0)
@@ -269,121 +239,24 @@ def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> 
 
 def _totals(
     cells: CounterCells, instance: IntArray, of_instance: IntArray, part: NDArray[np.str_], bound: FloatArray
-) -> tuple[_Instances, FloatArray, FloatArray]:
+) -> tuple[Instances, FloatArray, FloatArray]:
     """Return the instances' totals, and the count and sum of those buckets in which both tell of the same time."""
     size = len(of_instance)
 
     def of(rows: BoolArray) -> tuple[FloatArray, FloatArray]:
         return (
-            _combined(np.add, instance[rows], cells.increase[rows], size),
-            _combined(np.add, instance[rows], cells.covered_ms[rows], size),
+            combined(np.add, instance[rows], cells.increase[rows], size),
+            combined(np.add, instance[rows], cells.covered_ms[rows], size),
         )
 
     counted, count_covered = of(part == "count")
     infinite, infinite_covered = of(np.isposinf(bound))
     summed, sum_covered = of(part == "sum")
-    interval = _combined(np.maximum, instance, cells.interval_ms[:, None], size)
+    interval = combined(np.maximum, instance, cells.interval_ms[:, None], size)
     tolerance = interval / 2
     total = np.where(count_covered > 0, counted, infinite)
     covered = np.where(count_covered > 0, count_covered, infinite_covered)
     whole = (infinite_covered > 0) & (np.abs(infinite_covered - covered) <= tolerance)
     paired = (covered > 0) & (sum_covered > 0) & (np.abs(sum_covered - covered) <= tolerance)
-    known = _Instances(of_instance, total, covered, np.where(whole, infinite, total), tolerance)
+    known = Instances(of_instance, total, covered, np.where(whole, infinite, total), tolerance)
     return known, np.where(paired, total, 0.0), np.where(paired, summed, 0.0)
-
-
-def _by_bounds(
-    entity: IntArray, bound: FloatArray, entities: int, buckets: int
-) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Yield entities that have the same finite bounds, a bounded number at a time, with these bounds.
-
-    Zero is one more bound where there are negative ones: another instance's lowest bucket may begin there.
-    """
-    order = np.lexsort((bound, entity))
-    edges = np.searchsorted(entity[order], np.arange(entities + 1))
-    layouts: dict[tuple[float, ...], list[int]] = {}
-    for number in range(entities):
-        own = np.unique(bound[order[edges[number] : edges[number + 1]]])
-        if len(own):
-            layouts.setdefault(tuple(np.union1d(own, [0.0]) if own[0] < 0 else own), []).append(number)
-    for layout, members in layouts.items():
-        step = max(1, CELLS_AT_ONCE // (len(layout) * buckets))
-        for first in range(0, len(members), step):
-            yield np.array(members[first : first + step], np.int64), np.array(layout)
-
-
-def _quantiles(
-    cells: CounterCells,
-    known: _Instances,
-    rows: IntArray,
-    instance: IntArray,
-    bound: FloatArray,
-    members: IntArray,
-    bounds: FloatArray,
-    quantiles: FloatArray,
-    flaws: Counter[str],
-) -> FloatArray:
-    """Return the quantiles (quantile, member, bucket) of the entities `members`, whose counters are `rows`."""
-    own = np.unique(instance[rows])
-    slot = np.searchsorted(own, instance[rows]) * len(bounds) + np.searchsorted(bounds, bound[rows])
-    shape = (len(own), len(bounds), cells.increase.shape[1])
-    cumulative = _combined(np.add, slot, cells.increase[rows], shape[0] * shape[1]).reshape(shape)
-    covered = _combined(np.add, slot, cells.covered_ms[rows], shape[0] * shape[1]).reshape(shape)
-    reference = known.covered[own, None]
-    told = (covered > 0) & (reference > 0)
-    valid = told & (np.abs(covered - reference) <= known.tolerance[own, None])
-    flaws["partial"] += int(np.count_nonzero(told & ~valid))
-    cumulative = np.where(valid, cumulative, np.nan)
-    risen = np.fmax.accumulate(cumulative, axis=1)
-    flaws["repaired"] += int(np.count_nonzero(valid & (risen > cumulative)))
-    cumulative = _along_lines(np.where(valid, risen, np.nan), valid, bounds)
-
-    # An instance whose bounds tell nothing here takes no part: its observations could lie anywhere.
-    takes_part: BoolArray = np.any(valid, axis=1)
-    overflow = np.where(takes_part, known.overflow[own], 0.0)
-    flaws["repaired"] += int(np.count_nonzero(overflow < cumulative[:, -1]))
-    overflow = np.maximum(overflow, cumulative[:, -1])
-    lowest = np.where(valid, bounds[:, None], np.inf).min(axis=1)
-    highest = np.where(valid, bounds[:, None], -np.inf).max(axis=1)
-    entity = np.searchsorted(members, known.entity[own])
-    size = len(members)
-    merged = _combined(np.add, entity, np.where(takes_part[:, None], cumulative, 0.0), size)
-    merged = np.moveaxis(merged, 1, 0).reshape(len(bounds), -1)
-    total = _combined(np.add, entity, overflow, size).ravel()
-    lowest = _combined(np.minimum, entity, lowest, size).ravel()
-    highest = _combined(np.maximum, entity, highest, size).ravel()
-    found = [quantile(q, bounds, merged, total, lowest, highest) for q in quantiles]
-    return np.array(found).reshape(len(quantiles), size, shape[2])
-
-
-def _along_lines(cumulative: FloatArray, valid: BoolArray, bounds: FloatArray) -> FloatArray:
-    """Return `cumulative` (instance, bound, bucket) with a count at every bound, from the valid ones around it.
-
-    Above the highest valid bound nothing is known to lie below any bound; the lowest bucket begins
-    at 0 if its bound is above 0, and holds nothing below its bound otherwise.
-    """
-    if valid.all():
-        return cumulative
-    size = len(bounds)
-    index = np.arange(size)[None, :, None]
-    before = np.maximum.accumulate(np.where(valid, index, -1), axis=1)
-    after = np.minimum.accumulate(np.where(valid, index, size)[:, ::-1], axis=1)[:, ::-1]
-    lower, upper = np.maximum(before, 0), np.minimum(after, size - 1)
-    low = np.where(before >= 0, np.take_along_axis(cumulative, lower, axis=1), 0.0)
-    high = np.take_along_axis(cumulative, upper, axis=1)
-    low_bound = np.where(before >= 0, bounds[lower], np.minimum(0.0, bounds[upper]))
-    width = bounds[upper] - low_bound
-    share = (bounds[None, :, None] - low_bound) / np.where(width > 0, width, 1.0)
-    line = low + (high - low) * np.where(width > 0, np.clip(share, 0.0, 1.0), 0.0)
-    filled = np.where(valid, cumulative, np.where(after == size, low, line))
-    return np.where(np.any(valid, axis=1, keepdims=True), filled, 0.0)
-
-
-def _combined(ufunc: np.ufunc, codes: IntArray, rows: NDArray[np.generic], size: int) -> FloatArray:
-    """Return `size` rows: the `rows` of each code combined by `ufunc`, 0 where a code has none."""
-    out = np.zeros((size, *rows.shape[1:]))
-    if len(codes):
-        order = np.argsort(codes, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
-        out[codes[order][starts]] = ufunc.reduceat(rows[order], starts, axis=0)
-    return out

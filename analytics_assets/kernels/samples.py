@@ -10,12 +10,13 @@ from resources.monitoring.source import SeriesBatch
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 STALE_BITS = 0x7FF0000000000002
 """The NaN with which Prometheus marks the end of a series. Only its bits tell it from any other NaN."""
 
 LOOKED_AT = 31
-"""Steps of a series that its interval is the median of, taken evenly from all of it."""
+"""Steps of a series that its interval is the median of: all of them, or so many taken evenly from all of it."""
 
 SEPARATOR = "\x1f"
 """Between the values of an entity that more than one label names."""
@@ -28,7 +29,9 @@ class OrderedSamples:
     `series` numbers the series that have samples, in order of their entity; `bounds[s]` to
     `bounds[s + 1]` are the samples of series `s`. `entity` and `place` index `entities` and
     `places` by series (`place` is -1 without the label), `interval_ms` is the median time between
-    two samples of a series (0 where it has only one). The counts are of samples from `start_ms` on.
+    two samples of a series (0 where it has only one). The counts are of samples from `start_ms` to `end_ms`:
+    markers of a series' end, other values that are no number, those outside of the range; of the rest
+    those that arrived after a later one, and those at an instant at which another arrived afterwards.
     """
 
     entities: tuple[str, ...]
@@ -79,9 +82,9 @@ def in_order(
     chosen = np.array(wanted, np.int64)
     sizes = np.diff(batch.offsets)[chosen]
     ts_ms, values = _gathered(batch, chosen, sizes)
-    series = np.repeat(np.arange(len(chosen)), sizes)
+    bounds = np.r_[0, np.cumsum(sizes)].astype(np.int64)
 
-    counted = ts_ms >= start_ms
+    counted = (ts_ms >= start_ms) & (ts_ms < end_ms)
     finite = np.isfinite(values)
     marked = ~finite & (values.view(np.uint64) == STALE_BITS) if not finite.all() else ~finite
     keep = finite & (ts_ms < end_ms)
@@ -90,17 +93,15 @@ def in_order(
     keep &= possible
     stale, not_finite = int(np.count_nonzero(marked & counted)), int(np.count_nonzero(~finite & ~marked & counted))
     if not keep.all():
-        series, ts_ms, values = series[keep], ts_ms[keep], values[keep]
-    series, ts_ms, values, late = _by_time(series, ts_ms, values, start_ms)
-    superseded = (series[1:] == series[:-1]) & (ts_ms[1:] == ts_ms[:-1])
+        ts_ms, values, bounds = _kept(keep, ts_ms, values, bounds)
+    ts_ms, values, late = _by_time(ts_ms, values, bounds, start_ms)
+    superseded = _within(bounds, ts_ms[1:] == ts_ms[:-1])
     repeated = int(np.count_nonzero(superseded & (ts_ms[1:] >= start_ms)))
     if superseded.any():
-        last = np.r_[~superseded, True]
-        series, ts_ms, values = series[last], ts_ms[last], values[last]
+        ts_ms, values, bounds = _kept(np.r_[~superseded, True], ts_ms, values, bounds)
 
-    bounds = np.searchsorted(series, np.arange(len(chosen) + 1))
     present = np.flatnonzero(np.diff(bounds))
-    bounds = np.r_[bounds[present], len(series)].astype(np.int64)
+    bounds = np.r_[bounds[present], len(ts_ms)].astype(np.int64)
     return OrderedSamples(
         entities, places, entity[chosen][present], place[chosen][present], bounds, ts_ms, values,
         median_steps(ts_ms, bounds), stale, not_finite, out_of_range, late, repeated,
@@ -116,15 +117,21 @@ def entity_name(labels: dict[str, str], entity_label: str | tuple[str, ...]) -> 
 
 
 def median_steps(ts_ms: IntArray, bounds: IntArray) -> IntArray:
-    """Return the median time between two samples of each series, 0 where there is only one sample."""
+    """Return the median time between two samples of each series, 0 where there is only one sample.
+
+    Of an even number of steps the shorter one in the middle: a gap makes a step longer, nothing makes one shorter.
+    """
     steps = np.diff(ts_ms)
     counts = np.diff(bounds) - 1
     found = np.zeros(len(counts), np.int64)
     some = np.flatnonzero(counts > 0)
     if len(some):
-        spread = np.linspace(0, 1, LOOKED_AT)
-        at = bounds[some][:, None] + np.rint(spread * (counts[some] - 1)[:, None]).astype(np.int64)
-        found[some] = np.sort(steps[at], axis=1)[:, LOOKED_AT // 2]
+        number, spread = counts[some][:, None], np.arange(LOOKED_AT)
+        evenly = np.rint(spread / (LOOKED_AT - 1) * (number - 1)).astype(np.int64)
+        place = np.where(number > LOOKED_AT, evenly, np.minimum(spread, number - 1))
+        looked_at = np.where(spread < number, steps[bounds[some][:, None] + place], np.iinfo(np.int64).max)
+        middle = (np.minimum(counts[some], LOOKED_AT) - 1) // 2
+        found[some] = np.sort(looked_at, axis=1)[np.arange(len(some)), middle]
     return found
 
 
@@ -137,13 +144,32 @@ def _gathered(batch: SeriesBatch, chosen: IntArray, sizes: IntArray) -> tuple[In
     return batch.ts_ms[at], batch.values[at]
 
 
-def _by_time(
-    series: IntArray, ts_ms: IntArray, values: FloatArray, start_ms: int
-) -> tuple[IntArray, IntArray, FloatArray, int]:
-    """Return the samples of each series in order of time, and how many had arrived late."""
-    overtaken = (series[1:] == series[:-1]) & (ts_ms[1:] < ts_ms[:-1])
+def _kept(
+    keep: BoolArray, ts_ms: IntArray, values: FloatArray, bounds: IntArray
+) -> tuple[IntArray, FloatArray, IntArray]:
+    """Return times, values and bounds of the samples to `keep`."""
+    before = np.zeros(len(keep) + 1, np.int64)
+    np.cumsum(keep, out=before[1:])
+    return ts_ms[keep], values[keep], before[bounds]
+
+
+def _within(bounds: IntArray, mask: BoolArray) -> BoolArray:
+    """Return `mask`, which tells of each sample but the first something about the one before, within series only."""
+    first = bounds[1:-1]
+    mask[first[(first > 0) & (first <= len(mask))] - 1] = False
+    return mask
+
+
+def _by_time(ts_ms: IntArray, values: FloatArray, bounds: IntArray, start_ms: int) -> tuple[IntArray, FloatArray, int]:
+    """Return the samples of each series in order of time, and how many from `start_ms` on came after a later one."""
+    overtaken = _within(bounds, ts_ms[1:] < ts_ms[:-1])
     if not overtaken.any():
-        return series, ts_ms, values, 0
-    late = int(np.count_nonzero(overtaken & (ts_ms[1:] >= start_ms)))
-    order = np.lexsort((ts_ms, series))  # stable: what arrived last stays last
-    return series[order], ts_ms[order], values[order], late
+        return ts_ms, values, 0
+    ts_ms, values, late = ts_ms.copy(), values.copy(), 0
+    for number in np.unique(np.searchsorted(bounds, np.flatnonzero(overtaken), "right") - 1):
+        span = slice(int(bounds[number]), int(bounds[number + 1]))
+        own = ts_ms[span]
+        late += int(np.count_nonzero((own < np.maximum.accumulate(own)) & (own >= start_ms)))
+        order = np.argsort(own, kind="stable")  # what arrived last stays last
+        ts_ms[span], values[span] = own[order], values[span][order]
+    return ts_ms, values, late

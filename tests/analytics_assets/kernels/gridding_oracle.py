@@ -1,0 +1,312 @@
+"""Gridding sample by sample in plain Python, from the rules that the kernels' docstrings state; slow and obvious.
+
+Nothing here is shared with the kernels but their documented thresholds.
+"""
+
+import itertools
+import math
+import struct
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from analytics_assets.kernels.counters import (
+    GAP_INTERVALS,
+    SUSPECT_CORRELATION,
+    SUSPECT_FALLS,
+    SUSPECT_MS,
+    SUSPECT_RISES,
+    SUSPECT_SAMPLES,
+)
+from analytics_assets.kernels.gridding import LARGEST
+from analytics_assets.kernels.samples import LOOKED_AT, STALE_BITS
+from analytics_assets.kernels.twins import ANSWER, PATIENCE
+
+Labels = dict[str, str]
+Samples = list[tuple[int, float]]
+"""Time and value, in order of arrival."""
+
+
+@dataclass
+class Cell:
+    """One entity in one bucket."""
+
+    values: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    samples: int = 0
+    doubtful: bool = False
+    place: str | None = None
+
+
+@dataclass
+class Expected:
+    """The cells by entity and bucket, and the counts."""
+
+    cells: dict[tuple[str, int], Cell]
+    stale: int = 0
+    not_finite: int = 0
+    out_of_range: int = 0
+    late: int = 0
+    repeated: int = 0
+    frozen: int = 0
+    suspect: int = 0
+    last_ts_ms: int = -1
+
+
+@dataclass
+class Series:
+    """One series in order of time: what counts of it, and what it tells."""
+
+    entity: str
+    labels: Labels
+    samples: Samples
+    interval_ms: int
+    amount: dict[int, float] = field(default_factory=dict)
+    """By time: the increase that ends there."""
+    seconds: dict[int, float] = field(default_factory=dict)
+    rates: dict[int, float] = field(default_factory=dict)
+    doubtful: set[int] = field(default_factory=set)
+    suspect: bool = False
+
+    def __post_init__(self) -> None:
+        self.values = dict(self.samples)
+        self.before = {ts: value for (_, value), (ts, _) in zip(self.samples, self.samples[1:], strict=False)}
+        """By time: the value of the sample before."""
+        self.news = [ts for ts, value in self.samples if ts not in self.before or value != self.before[ts]]
+
+
+def gridded(
+    batch: Sequence[tuple[Labels, Samples]],
+    kind: str,
+    start_ms: int,
+    end_ms: int,
+    resolution_ms: int,
+    entity_label: str | tuple[str, ...] = "vm_id",
+    place_label: str = "node_id",
+    minimum: float = -LARGEST,
+) -> Expected:
+    """Return what `grid` is to return of these series."""
+    expected = Expected({})
+    lowest = minimum if kind == "gauge" else max(minimum, 0.0)
+    by_entity: dict[str, list[Series]] = defaultdict(list)
+    for labels, samples in batch:
+        entity = entity_of(labels, entity_label)
+        if entity:
+            one = in_order(entity, labels, samples, start_ms, end_ms, lowest, expected)
+            if one.samples:
+                by_entity[entity].append(one)
+    cells: dict[tuple[str, int], Cell] = defaultdict(Cell)
+    for entity, series in by_entity.items():
+        series.sort(key=lambda one: sorted(one.labels.items()))
+        if kind != "gauge":
+            count_increases(series)
+            expected.suspect += sum(one.suspect for one in series)
+        spoken = speakers(series)
+        expected.frozen += sum(ts >= start_ms and spoken.get(ts) is not one for one in series for ts, _ in one.samples)
+        previous: tuple[Series, int] | None = None
+        for ts, one in sorted(spoken.items(), key=lambda item: item[0]):
+            if previous is not None and previous[0] is not one:
+                hand_over(previous[0], previous[1], one, ts)
+            previous = one, ts
+            if ts < start_ms:
+                continue
+            expected.last_ts_ms = max(expected.last_ts_ms, ts)
+            cell = cells[entity, (ts - start_ms) // resolution_ms]
+            cell.samples += 1
+            cell.place = one.labels.get(place_label) or None
+            if kind == "gauge":
+                cell.values.append(one.values[ts])
+                cell.seconds.append(1.0)
+                cell.rates.append(one.values[ts])
+            elif ts in one.amount:
+                cell.values.append(one.amount[ts])
+                cell.seconds.append(one.seconds[ts])
+                cell.rates.append(one.rates[ts])
+                cell.doubtful |= ts in one.doubtful
+    expected.cells = {key: cell for key, cell in cells.items() if cell.values}
+    return expected
+
+
+def entity_of(labels: Labels, entity_label: str | tuple[str, ...]) -> str:
+    names = (entity_label,) if isinstance(entity_label, str) else entity_label
+    parts = [labels.get(name, "") for name in names]
+    return "\x1f".join(parts) if all(parts) else ""
+
+
+def in_order(
+    entity: str, labels: Labels, samples: Samples, start_ms: int, end_ms: int, minimum: float, expected: Expected
+) -> Series:
+    """Return the usable samples by time, and count the others."""
+    usable: Samples = []
+    for ts, value in samples:
+        if ts >= end_ms:
+            continue
+        counted = ts >= start_ms
+        if math.isfinite(value) and minimum <= value <= LARGEST:
+            usable.append((ts, value))
+        elif math.isfinite(value):
+            expected.out_of_range += counted
+        elif struct.pack("<d", value) == struct.pack("<Q", STALE_BITS):
+            expected.stale += counted
+        else:
+            expected.not_finite += counted
+    latest = -math.inf
+    by_time: dict[int, float] = {}
+    for ts, value in usable:
+        expected.late += ts < latest and ts >= start_ms
+        latest = max(latest, ts)
+        expected.repeated += ts in by_time and ts >= start_ms
+        by_time[ts] = value
+    kept = sorted(by_time.items())
+    return Series(entity, labels, kept, interval_of([ts for ts, _ in kept]))
+
+
+def interval_of(times: list[int]) -> int:
+    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    if len(steps) > LOOKED_AT:
+        steps = [steps[round(k / (LOOKED_AT - 1) * (len(steps) - 1))] for k in range(LOOKED_AT)]
+    return sorted(steps)[(len(steps) - 1) // 2] if steps else 0
+
+
+def count_increases(series: list[Series]) -> None:
+    """Fill in the increases of one entity's counters."""
+    adds: list[dict[int, float]] = []
+    for one in series:
+        added: dict[int, float] = {}
+        for (earlier, old), (ts, new) in zip(one.samples, one.samples[1:], strict=False):
+            seconds = (ts - earlier) / 1000
+            one.amount[ts] = new if new < old else new - old
+            one.seconds[ts] = seconds
+            if seconds > GAP_INTERVALS * one.interval_ms / 1000:
+                one.doubtful.add(ts)
+            scrapes = max(1, round((ts - earlier) / one.interval_ms))
+            added[ts] = one.amount[ts] / scrapes
+        adds.append({ts: amount for ts, amount in added.items() if amount})
+    verdicts = [verdict(added) for added in adds]
+    for added, one, own in zip(adds, series, verdicts, strict=True):
+        one.suspect = own == "sum" or (own == "short" and "sum" in verdicts)
+        if one.suspect:
+            undo(one, added)
+        for ts, amount in one.amount.items():
+            one.rates[ts] = amount / one.seconds[ts]
+
+
+def verdict(added: dict[int, float]) -> str:
+    """Return `sum` for a running sum of totals, `short` for what might be one but is too short to be told."""
+    times, totals = list(added), list(added.values())
+    changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
+    number = max(1, len(changes))
+    if sum(change < 0 for change in changes) > max(1, SUSPECT_FALLS * number):
+        return "honest"
+    if len(totals) < SUSPECT_SAMPLES or times[-1] - times[0] < SUSPECT_MS:
+        return "short"
+    if sum(change > 0 for change in changes) < SUSPECT_RISES * number:
+        return "honest"
+    return "sum" if correlation([float(ts - times[0]) for ts in times], totals) >= SUSPECT_CORRELATION else "honest"
+
+
+def correlation(one: list[float], other: list[float]) -> float:
+    mean_one, mean_other = sum(one) / len(one), sum(other) / len(other)
+    both = sum((x - mean_one) * (y - mean_other) for x, y in zip(one, other, strict=True))
+    spread = sum((x - mean_one) ** 2 for x in one) * sum((y - mean_other) ** 2 for y in other)
+    return both / math.sqrt(spread)
+
+
+def undo(one: Series, totals: dict[int, float]) -> None:
+    """Put what was moved in place of the totals that were added."""
+    before: float | None = None
+    was_doubtful = False
+    for ts in list(one.amount):
+        if ts not in totals:
+            one.amount[ts] = 0.0
+            continue
+        total, doubtful = totals[ts], ts in one.doubtful
+        if before is None:
+            del one.amount[ts]
+            one.doubtful.discard(ts)
+        else:
+            one.amount[ts] = total if total < before else total - before
+            if was_doubtful:
+                one.doubtful.add(ts)
+        before, was_doubtful = total, doubtful
+
+
+def speakers(series: list[Series]) -> dict[int, Series]:
+    """Return by time which of an entity's series speaks, of the samples that count."""
+    if len(series) == 1:
+        return dict.fromkeys((ts for ts, _ in series[0].samples), series[0])
+    interval = max(series, key=lambda one: len(one.samples)).interval_ms
+    patience, answer = PATIENCE * interval, ANSWER * interval
+    spoken: dict[int, Series] = {}
+    now = min(series, key=lambda one: one.samples[0][0])
+    begin = now.samples[0][0]
+    appeared: int | None = begin
+    while True:
+        heir, since, gone = successor(series, now, begin, patience, answer)
+        until = math.inf
+        if heir is not None:
+            until = turn_begins(now, heir, since, gone, since == appeared)
+        spoken.update({ts: now for ts, _ in now.samples if begin <= ts < until})
+        if heir is None:
+            return spoken
+        now, begin, appeared = heir, int(until), None
+
+
+def turn_begins(old: Series, new: Series, since: int, gone: bool, appeared: bool) -> int:
+    """Return when `new` begins to speak in place of `old`, which fell silent `since`."""
+    if gone:
+        shown = [ts for ts, value in new.samples if ts > since and (ts in new.news or value == old.values[since])]
+    else:
+        shown = [ts for ts in new.news if ts > since or (ts == since and appeared)]
+    return shown[0]
+
+
+def successor(
+    series: list[Series], now: Series, begin: int, patience: int, answer: int
+) -> tuple[Series | None, int, bool]:
+    """Return who takes over from `now`, which speaks since `begin`; since when it was silent; whether it was gone."""
+    others = [one for one in series if one is not now]
+    order = {id(one): number for number, one in enumerate(series)}
+    reasons: list[tuple[int, int, int, int]] = []
+    news = [begin, *(ts for ts in now.news if ts > begin)]
+    for since, until in silences(news, patience):
+        for one in others:
+            reasons += [
+                (ts, 1, order[id(one)], since) for ts in one.news if since + patience < ts and until - ts > answer
+            ]
+    own = [ts for ts, _ in now.samples if ts >= begin]
+    for since, until in silences(own, patience):
+        value = now.values[since]
+        for one in others:
+            fresh = set(one.news)
+            reasons += [
+                (ts, 0, order[id(one)], since)
+                for ts, other in one.samples
+                if since + patience < ts < until and (ts in fresh or other == value)
+            ]
+    if reasons:
+        _, left, number, since = min(reasons)
+        return series[number], since, not left
+    heard = max(one.news[-1] for one in series)
+    last = next(one for one in series if one.news[-1] == heard)
+    seen = max(one.samples[-1][0] for one in series)
+    if heard > news[-1] and last.samples[-1][1] != now.samples[-1][1] and seen - news[-1] > patience:
+        return last, news[-1], False
+    return None, 0, False
+
+
+def silences(times: list[int], patience: int) -> list[tuple[int, float]]:
+    """Return the times after which nothing follows for longer than `patience`, and what follows then."""
+    both = zip(times, [*times[1:], math.inf], strict=True)
+    return [(since, until) for since, until in both if until - since > patience]
+
+
+def hand_over(old: Series, before: int, new: Series, ts: int) -> None:
+    """Take from the increase of `new` what `old`, which spoke last at `before`, had counted already."""
+    earlier = new.before.get(ts)
+    if ts not in new.amount or new.suspect or earlier is None:
+        return
+    if earlier <= old.values[before] <= new.values[ts]:
+        new.amount[ts] = new.values[ts] - old.values[before]
+        new.seconds[ts] = (ts - before) / 1000
