@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -56,10 +57,10 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
         for way, why in found.passed_over.items():
             click.echo(f"  not {way}: {why}")
         click.echo(f"clock          {found.clock_skew_seconds:+.3f} s off this machine's")
-        click.echo(f"metrics        {len(found.metrics_found)} found: {', '.join(found.metrics_found) or 'none'}")
-        click.echo(f"               {len(found.metrics_missing)} missing: {', '.join(found.metrics_missing) or 'none'}")
-        if others := found.metrics_of_others:
-            click.echo(f"               {len(others)} of other exporters: {', '.join(others)}")
+        named = [("found", found.metrics_found), ("missing", found.metrics_missing)]
+        named += [("of other exporters", others)] if (others := found.metrics_of_others) else []
+        for number, (what, names) in enumerate(named):
+            click.echo(_named("" if number else "metrics", f"{len(names)} {what}: {', '.join(names) or 'none'}"))
         header = ("tenant", "first day", "last day", "newest sample", "series", "sized", "interval", "coverage")
         rows = [
             (
@@ -80,7 +81,14 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
             click.echo(f"{len(found.tenants_unchecked)} more tenant(s) not looked at: name them with --tenant.")
         for label, why in list(found.quarantine.items())[:20]:
             click.echo(f"quarantine     {label[:80]!r}: {why}")
+        for note in found.notes:
+            click.echo(_named("note", note))
         for problem in found.problems:
             click.echo(f"problem        {problem}", err=True)
     if found.problems:
         sys.exit(3)
+
+
+def _named(name: str, text: str) -> str:
+    """Return `text` under `name`, in lines of a terminal's width."""
+    return textwrap.fill(text, 110, initial_indent=f"{name:15}", subsequent_indent=" " * 15, break_long_words=False)

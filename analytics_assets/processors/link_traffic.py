@@ -4,7 +4,6 @@ An interface has a rate for each direction. A link, in one direction from its so
 has a histogram of latencies and the share of packets lost; how much it carries nobody measures.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
 from analytics_assets.kernels.histogram import Distributions, histogram
+from analytics_assets.processors.entity_id import entity_id
 from analytics_assets.processors.traffic_rows import (
     DIRECTIONS,
     NUMBER,
@@ -225,18 +225,9 @@ def _pair(entity: tuple[str, ...]) -> Pair:
 
 def _in_order(known: dict[Pair, int], separator: str) -> tuple[dict[str, Pair], NDArray[np.int64]]:
     """Return the pairs by their id, in order of the ids, and the position of each number there."""
-    ids = {joined(pair, separator): pair for pair in known}
+    ids = {entity_id(pair, separator): pair for pair in known}
     pairs = {name: ids[name] for name in sorted(ids)}
     position = np.full(max(1, len(known)), -1, np.int64)
     for place, pair in enumerate(pairs.values()):
         position[known[pair]] = place
     return pairs, position
-
-
-def joined(parts: Iterable[str], separator: str) -> str:
-    """Return `parts` joined so that no other parts give the same text.
-
-    The last character of `separator` and `%` are written as `%` and their code within a part.
-    """
-    mark = separator[-1]
-    return separator.join(part.replace("%", "%25").replace(mark, f"%{ord(mark):02X}") for part in parts)

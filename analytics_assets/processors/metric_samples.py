@@ -22,6 +22,7 @@ from analytics_assets.components import Component, Parameters, Result, SelectorT
 from analytics_assets.kernels.counters import increases
 from analytics_assets.kernels.gridding import LEAD_IN_MS
 from analytics_assets.kernels.samples import FloatArray, IntArray, OrderedSamples, in_order
+from analytics_assets.processors.entity_id import entity_id
 from resources.errors import PermanentFailure
 from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
@@ -35,13 +36,13 @@ COUNTER_SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 """Names of counters end like this, by Prometheus's convention."""
 
 ENTITY_LABELS = (
-    ("vm", ("vm_id",)),
-    ("link", ("source_node", "target_node")),
-    ("tier", ("tier", "node_id")),
-    ("interface", ("node_id", "interface")),
-    ("node", ("node_id",)),
+    ("vm", ("vm_id",), "/"),
+    ("link", ("source_node", "target_node"), "->"),
+    ("tier", ("tier", "node_id"), "/"),
+    ("interface", ("node_id", "interface"), "/"),
+    ("node", ("node_id",), "/"),
 )
-"""Kind of entity -> the labels that name it; the first whose labels a series has."""
+"""Kind of entity, the labels that name it and what goes between them; the first whose labels a series has."""
 
 METRIC_SAMPLES = Table(
     "metric_samples",
@@ -50,8 +51,8 @@ METRIC_SAMPLES = Table(
         Column("metric", ENTITY, "Metric, as it is exported"),
         Column("labels", ENTITY, "The series' labels as JSON, in order of their names"),
         Column("ts", TIMESTAMP, "When it was sampled; with a resolution, the start of the bucket, UTC"),
-        Column("entity_kind", ENTITY, "What is measured", values=(*(kind for kind, _ in ENTITY_LABELS), "other")),
-        Column("entity_id", ENTITY, "Its id; of several labels, joined by '/'", nullable=True),
+        Column("entity_kind", ENTITY, "What is measured", values=(*(kind for kind, *_ in ENTITY_LABELS), "other")),
+        Column("entity_id", ENTITY, "Its id, as other tables have it; none of kind other", nullable=True),
         Column("value", pa.float64(), "The value, in the metric's own unit (a rate: per second)"),
         Column("samples_seen", pa.int32(), "Samples that the value was made of", minimum=1),
     ),
@@ -203,10 +204,10 @@ def by_bucket(
 
 def entity_of(labels: dict[str, str]) -> tuple[str, str | None]:
     """Return the kind and id of what a series measures."""
-    for kind, names in ENTITY_LABELS:
+    for kind, names, separator in ENTITY_LABELS:
         values = [labels.get(name, "") for name in names]
         if all(values):
-            return kind, "/".join(values)
+            return kind, values[0] if len(values) == 1 else entity_id(values, separator)
     return "other", None
 
 

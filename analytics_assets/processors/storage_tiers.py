@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
 from analytics_assets.kernels.histogram import histogram
+from analytics_assets.processors.entity_id import entity_id
 from analytics_assets.processors.storage_measures import (
     BoolArray,
     Collected,
@@ -49,9 +50,8 @@ class TierKey:
 
     @property
     def id(self) -> str:
-        """The entity's id `tier/node`; a slash or percent sign in either is written %2F or %25."""
-        parts = (self.tier, self.node) if self.node else (self.tier,)
-        return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+        """The entity's id, `tier/node`."""
+        return entity_id((self.tier, self.node) if self.node else (self.tier,))
 
 
 @dataclass

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 
 from resources.errors import InvalidInput
@@ -18,7 +19,7 @@ from tests.servers.openmetrics import create_blocks
 from tests.servers.process import ServerProcess
 from tests.servers.prometheus import prometheus
 from tests.servers.series import Series, count_samples
-from tests.servers.simulated import fleet, simulated
+from tests.servers.simulated import fleet, simulated, simulated_sizes
 from tests.servers.traces import BITBRAINS_FILE, PLANETLAB_FILE
 from tests.servers.victoriametrics import load, victoriametrics
 
@@ -115,7 +116,7 @@ def _groups(wanted: Wanted, say: Say) -> list[Sequence[Series]]:
         source = fleet(
             wanted.tenants, wanted.vms, wanted.days, date.fromisoformat(wanted.first_day), wanted.interval_seconds
         )
-        return [list(_with_progress(simulated(source), say))]
+        return [list(_with_progress(chain(simulated(source), simulated_sizes(source)), say))]
     data = Path(wanted.data)
     for name in (PLANETLAB_FILE, BITBRAINS_FILE):
         if not (data / name).exists():

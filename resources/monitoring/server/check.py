@@ -51,7 +51,7 @@ class TenantCheck:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What a server said. `problems` are sentences about what will go wrong; without any all is well."""
+    """What a server said. `problems` are sentences about what will go wrong, `notes` about what cannot be told."""
 
     kind: str
     url: str
@@ -66,6 +66,7 @@ class SourceCheck:
     tenants_unchecked: list[str]
     quarantine: dict[str, str]
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -115,6 +116,7 @@ def check_source(
         quarantine=source.refused_tenants(),
     )
     check.problems.extend(_problems(check, known, minimum_coverage))
+    check.notes.extend(_notes(check))
     return check
 
 
@@ -222,3 +224,13 @@ def _problems(check: SourceCheck, known: Sequence[str], minimum_coverage: float)
     if check.quarantine:
         said.append(f"{len(check.quarantine)} tenant label(s) are no tenant ids; nothing under them is read.")
     return said
+
+
+def _notes(check: SourceCheck) -> list[str]:
+    unsized = [tenant.tenant for tenant in check.tenants if tenant.series and tenant.sized == 0]
+    if not unsized:
+        return []
+    return [
+        f"No VM of {', '.join(unsized)} has a known size, so what it uses of its cores and memory cannot be told. "
+        "docs/inventory.md says where sizes come from."
+    ]

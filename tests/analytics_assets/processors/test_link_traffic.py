@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 import pytest
 
-from analytics_assets.processors.link_traffic import joined
 from analytics_assets.processors.network_traffic import COMPONENT, NETWORK_TRAFFIC
 from resources.partition import PLATFORM, Partition
 from tests.analytics_assets.processors.planted_source import PlantedSource, Samples, compute
@@ -167,14 +166,6 @@ def test_names_that_hold_the_separator_are_no_other_entity(tmp_path):
     assert (kinds.count("interface"), kinds.count("link")) == (len(pairs), len(pairs))
     named = {(row["node_id"], row["interface"]) for row in found.values() if row["entity_kind"] == "interface"}
     assert named == set(pairs)
-
-
-def test_joined_names_are_told_apart():
-    """Stops any two pairs from having one id."""
-    parts = ["a", "-", "->", ">", "%", "%3E", "a-", "-a", "a->b", ""]
-    for separator in ("->", "/"):
-        assert len({joined((one, other), separator) for one in parts for other in parts}) == len(parts) ** 2
-    assert joined(("n1", "n2"), "->") == "n1->n2"
 
 
 def test_the_platform_never_asks_for_vms(tmp_path):
