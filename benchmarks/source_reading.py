@@ -16,8 +16,12 @@ import requests
 
 from benchmarks.monitoring_server import METRICS, TENANT, day, loaded_server, settings_of
 from benchmarks.report import Outcome, side_by_side
-from resources.monitoring.server.source import ServerSource
-from resources.sources import open_server
+from resources.monitoring.prometheus import remote_read, wire, xor
+from resources.monitoring.selector import NAME, Matcher, Selector, one_of
+from resources.monitoring.server.http import HttpClient
+from resources.monitoring.server.source import TENANT_LABEL, ServerSource
+from resources.settings import Settings
+from resources.sources import connection_of, open_server
 from tests.servers.process import ServerProcess
 
 WORKER = """
@@ -61,12 +65,15 @@ def run(quick: bool) -> list[Outcome]:
 
 
 def _reading(server: ServerProcess, folder: Path, vms: int) -> list[Outcome]:
-    source = open_server(settings_of(server, folder / "home"))
+    settings = settings_of(server, folder / "home")
+    source = open_server(settings)
     samples = _read(source)
     ours, peer = side_by_side(lambda: _read(source), lambda: _query_range(server), repeats=5)
     points = _query_range(server)
     what = f"{vms} VMs x {len(METRICS)} metrics x 1 day"
     client, used = _cpu(lambda: _read(source), server)
+    body = _body(settings)
+    decoding, _ = _cpu(lambda: _decode(body), server)
     return [
         Outcome(
             f"read {what} by remote-read chunks",
@@ -80,10 +87,10 @@ def _reading(server: ServerProcess, folder: Path, vms: int) -> list[Outcome]:
             f"wall time of that read, {samples} samples",
             ours,
             "s",
-            used + client,
-            "server's CPU time + ours to decode",
+            used + decoding,
+            "server's CPU time + decoding alone",
             "<= 2",
-            f"server {used:.3f} s, ours {client:.3f} s",
+            f"server {used:.3f} s, decoding {decoding:.3f} s, all of ours {client:.3f} s",
         ),
     ]
 
@@ -93,6 +100,21 @@ def _read(source: ServerSource) -> int:
     return sum(
         len(batch.ts_ms) for batch in source.samples(TENANT, list(METRICS), partition.start_ms, partition.end_ms)
     )
+
+
+def _body(settings: Settings) -> bytes:
+    """Return what the server sends of that day when it is asked for all of it at once."""
+    selector = Selector((one_of(NAME, list(METRICS)), Matcher(TENANT_LABEL, "=", TENANT)))
+    asked = wire.encode_request(selector, day().start_ms, day().end_ms, (wire.ResponseType.STREAMED_XOR_CHUNKS,))
+    with HttpClient(connection_of(settings)) as client:
+        answer = client.send("POST", remote_read.PATH, body=asked, headers=remote_read.HEADERS, what="a day")
+    return answer.body
+
+
+def _decode(body: bytes) -> xor.Decoded:
+    """Take frames, messages and chunks apart: the least that must be done to have the samples."""
+    messages = (message for frame in wire.frames(body, "") for message in wire.chunked(frame, ""))
+    return xor.decode([data for message in messages for _, data in message.chunks])
 
 
 def _query_range(server: ServerProcess) -> int:
