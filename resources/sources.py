@@ -45,6 +45,9 @@ class TenantSources:
     def extent(self, tenant: str) -> tuple[date, date] | None:
         return self.of(tenant).extent(tenant)
 
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return self.of(tenant).has_passed(tenant, ts_ms)
+
     def sample_interval_seconds(self, tenant: str) -> int | None:
         return self.of(tenant).sample_interval_seconds(tenant)
 

@@ -40,8 +40,12 @@ class Gridded:
 
     `entity[i]` indexes `entities`, `bucket[i]` counts from the window's start, `place[i]` indexes
     `places` (-1 where the series has no place label): where the bucket's last sample was taken.
-    `total` is the sum of a counter's increases, or of a gauge's samples; `doubtful` marks buckets
-    with an increase over a gap. `intervals_ms` is the median time between samples of each series.
+    `total` is the sum of a counter's increases, or of a gauge's samples; `integral` that of a gauge's
+    samples times the seconds that each stands for: those since the sample before, at most two
+    intervals. `doubtful` marks buckets with an increase over a gap. `intervals_ms` is the median
+    time between samples of each series. By entity: `first_ms` and `last_ms` are when its first and
+    last sample in the window were taken (-1 without any), `interval_ms` that between two (0 where
+    it is not known).
     The counts are of samples in the window: `repeated` at one instant, `late` in arriving, not
     finite, `out_of_range`, markers of a series' end (`stale`), of a series that another speaks for (`frozen`);
     `suspect` counts counters that were running sums of totals.
@@ -55,9 +59,13 @@ class Gridded:
     mean: NDArray[np.float32]
     maximum: NDArray[np.float32]
     total: NDArray[np.float64]
+    integral: NDArray[np.float64]
     doubtful: NDArray[np.bool_]
     samples: NDArray[np.int32]
     intervals_ms: IntArray
+    first_ms: IntArray
+    last_ms: IntArray
+    interval_ms: IntArray
     last_ts_ms: int
     repeated: int
     late: int
@@ -103,11 +111,10 @@ def grid(
     spoken = speaking(samples)
     series = samples.series
     inside = samples.ts_ms >= start_ms
-    at, frozen = np.flatnonzero(inside), 0
+    frozen, in_turn = 0, np.arange(len(series)) if spoken is None else _in_turn(samples, series, spoken)
+    at = in_turn[inside[in_turn]]
     if spoken is not None:
-        in_turn = _in_turn(samples, series, spoken)
-        seen, at = len(at), in_turn[inside[in_turn]]
-        frozen = seen - len(at)
+        frozen = int(np.count_nonzero(inside)) - len(at)
 
     count = int(-(-(end_ms - start_ms) // resolution_ms))
     cells = samples.entity[series[at]] * count + (samples.ts_ms[at] - start_ms) // resolution_ms
@@ -116,8 +123,11 @@ def grid(
     doubtful = np.zeros(len(starts), bool)
     held = np.ones(len(starts), bool)
     suspect = 0
+    integral = np.zeros(len(starts))
     if kind == "gauge":
         total, weight = _reduced(np.add, samples.values[at], starts), sizes
+        stood_for = _stood_for(samples, series, in_turn, resolution_ms)[inside[in_turn]]
+        integral = _reduced(np.add, samples.values[at] * stood_for, starts)
         peak = _reduced(np.maximum, samples.values[at], starts)
     else:
         moved = increases(samples)
@@ -131,6 +141,7 @@ def grid(
         held = weight > 0
     mean = (total[held] / weight[held]).astype(np.float32)
     cell = cells[starts[held]]
+    first_ms, last_ms, interval_ms = _by_entity(samples, series, at)
     return Gridded(
         entities=samples.entities,
         places=samples.places,
@@ -140,9 +151,13 @@ def grid(
         mean=mean,
         maximum=np.maximum(peak[held].astype(np.float32), mean),
         total=total[held],
+        integral=integral[held],
         doubtful=doubtful[held],
         samples=sizes[held].astype(np.int32),
         intervals_ms=samples.interval_ms,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        interval_ms=interval_ms,
         last_ts_ms=int(samples.ts_ms[at].max()) if len(at) else -1,
         repeated=samples.repeated,
         late=samples.late,
@@ -193,6 +208,32 @@ def _in_turn(samples: OrderedSamples, series: IntArray, spoken: BoolArray) -> In
         # A series without a sample in another's turn speaks on without a break.
         at = at[np.lexsort((ts_ms, entity))]
     return at
+
+
+def _stood_for(samples: OrderedSamples, series: IntArray, in_turn: IntArray, unknown_ms: int) -> NDArray[np.float64]:
+    """Return the seconds that each sample of `in_turn` stands for; `unknown_ms` is for one that is alone."""
+    ts_ms, entity = samples.ts_ms[in_turn], samples.entity[series[in_turn]]
+    interval = samples.interval_ms[series[in_turn]]
+    interval = np.where(interval > 0, interval, unknown_ms)
+    since = interval.copy()
+    since[1:] = np.where(entity[1:] == entity[:-1], np.diff(ts_ms), interval[1:])
+    found: NDArray[np.float64] = np.minimum(since, 2 * interval) / 1000.0
+    return found
+
+
+def _by_entity(samples: OrderedSamples, series: IntArray, at: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Return by entity when the first and the last of the samples `at` were taken, and its busiest series' interval."""
+    count = len(samples.entities)
+    first, last, interval = np.full(count, -1, np.int64), np.full(count, -1, np.int64), np.zeros(count, np.int64)
+    entity = samples.entity[series[at]]
+    starts = _starts(entity)
+    if len(starts):
+        ends = np.r_[starts[1:], len(at)] - 1
+        first[entity[starts]], last[entity[starts]] = samples.ts_ms[at[starts]], samples.ts_ms[at[ends]]
+    # Of several assignments to one entity the last counts: that of its series with the most samples.
+    order = np.argsort(np.diff(samples.bounds), kind="stable")
+    interval[samples.entity[order]] = samples.interval_ms[order]
+    return first, last, interval
 
 
 def _without_overlap(samples: OrderedSamples, series: IntArray, moved: Increases, at: IntArray) -> Increases:

@@ -76,6 +76,10 @@ class MetricSource(Protocol):
         """Return the first and last day with samples of `tenant`, None where there are none."""
         ...
 
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        """Return whether everything that was to be sampled of `tenant` before `ts_ms` has been, or never will be."""
+        ...
+
     def sample_interval_seconds(self, tenant: str) -> int | None:
         """Return the seconds between two samples of a series; None where only the samples can tell."""
         ...

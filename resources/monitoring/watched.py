@@ -30,6 +30,9 @@ class WatchedSource:
     def extent(self, tenant: str) -> tuple[date, date] | None:
         return self.source.extent(tenant)
 
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return self.source.has_passed(tenant, ts_ms)
+
     def sample_interval_seconds(self, tenant: str) -> int | None:
         return self.source.sample_interval_seconds(tenant)
 

@@ -79,6 +79,9 @@ class ServerSource:
     def refused_tenants(self) -> dict[str, str]:
         return sort_out_tenants(self._label_values(TENANT_LABEL, VM_SERIES).values)[1]
 
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return _now_ms() >= ts_ms
+
     def sample_interval_seconds(self, tenant: str) -> int | None:
         return self.limits.interval_seconds
 
@@ -229,5 +232,5 @@ def _batch(name: str, series: RawSeries, numbers: list[int], read: Read) -> Seri
 
 
 def _now_ms() -> int:
-    """Return the wall clock's time, by which impossible windows are refused; no result depends on it."""
+    """Return the wall clock's time: it tells an impossible window, and whether a day is over."""
     return int(time.time() * 1000)

@@ -20,7 +20,7 @@ from resources.monitoring.simulated.signals import Signals
 from resources.monitoring.simulated.vm import NodeRef, Span, Vm
 from resources.monitoring.simulated.vm_series import MEASURED, VmSeries
 from resources.monitoring.source import SeriesBatch
-from resources.partition import PLATFORM
+from resources.partition import DAY_MS, PLATFORM
 
 VM_COUNT = "novacron_vm_count"
 
@@ -72,6 +72,9 @@ class SimulatedFleet:
         if tenant != PLATFORM and not any(vm.running for vm in self.vms(tenant)):
             return None
         return self.clock.first_day, self.clock.first_day + timedelta(days=self.clock.days - 1)
+
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return self.clock.start_ms + self.clock.days * DAY_MS >= ts_ms
 
     def sample_interval_seconds(self, tenant: str) -> int:
         return self.clock.interval_seconds

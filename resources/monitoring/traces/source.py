@@ -15,7 +15,7 @@ from resources.monitoring.metrics import METRICS
 from resources.monitoring.selector import Selector, parse_selector
 from resources.monitoring.source import SeriesBatch
 from resources.monitoring.traces.store import TRACE_INVENTORY, Summary, TraceStore
-from resources.partition import day_of_ms, days_between
+from resources.partition import day_of_ms, day_start_ms, days_between
 
 BATCH_ROWS = 2_000_000
 """Sample rows that are read at once; a larger range is read some VMs at a time."""
@@ -48,6 +48,11 @@ class TraceFiles:
         """Return the first and last day with samples of `tenant`, None where there are none."""
         summary = TraceStore(self.root, tenant).summary()
         return (summary.first_day, summary.last_day) if summary else None
+
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        """Return whether the traces go on at `ts_ms` or later; a trace that ends within a day is taken for running."""
+        summary = TraceStore(self.root, tenant).summary()
+        return summary is not None and day_start_ms(summary.last_day) >= ts_ms
 
     def sample_interval_seconds(self, tenant: str) -> int:
         """Return the median seconds between two samples of a VM, as found at the import.
