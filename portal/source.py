@@ -47,7 +47,7 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
     wanted = [check_tenant(tenant) for tenant in tenants]
     sources = open_sources(settings)
     found = check_source(
-        open_server(settings), int(time.time() * 1000), settings.minimum_coverage, wanted, sources.sizes
+        open_server(settings), lambda: int(time.time() * 1000), settings.minimum_coverage, wanted, sources.sizes
     )
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))

@@ -1,6 +1,6 @@
 """What can be known of a monitoring server before anything is computed from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.errors import AnalyticsError
 from resources.inventory.prometheus import LIBVIRT_METRICS
 from resources.inventory.source import InventorySource
 from resources.monitoring.metrics import METRICS, VM_METRICS, Metric
 from resources.monitoring.selector import NAME, Matcher, Selector, one_of
+from resources.monitoring.server.failures import ServerUnavailable
 from resources.monitoring.server.listing import list_values
 from resources.monitoring.server.source import TENANT_LABEL, ServerSource
 from resources.monitoring.source import SeriesBatch
@@ -47,6 +49,8 @@ class TenantCheck:
     coverage: float | None
     sized: int | None = None
     """VMs of the last day whose size the inventory knows; None for the platform, or where nobody looked."""
+    failed: str | None = None
+    """Why the tenant cannot be read, or its sizes cannot."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class SourceCheck:
 
 def check_source(
     source: ServerSource,
-    now_ms: int,
+    clock: Callable[[], int],
     minimum_coverage: float,
     tenants: Sequence[str] | None,
     sizes: InventorySource | None = None,
@@ -89,42 +93,57 @@ def check_source(
 ) -> SourceCheck:
     """Ask `source` for everything that a run will need; `tenants` (else its first `most_tenants`) are looked at.
 
-    With `sizes`, the inventory is asked for the VMs of their last day too.
+    `clock` gives the milliseconds since 1970 of this machine. With `sizes`, the inventory is asked
+    for the VMs of their last day too. What cannot be read of a server that answers is a problem.
 
     Raises:
         TransientFailure, PermanentFailure: it does not answer, or refuses.
     """
     version = source.api.version()
-    skew = (source.api.server_time_ms() - now_ms) / 1000
-    found, missing, others = _metrics(source, now_ms)
-    known = source.tenants()
+    before_ms, server_ms, after_ms = clock(), source.api.server_time_ms(), clock()
+    found, missing, others = _metrics(source, after_ms)
+    failed: list[str] = []
+    known, quarantine = _tenants(source, failed)
     wanted = list(tenants) if tenants else known[:most_tenants]
     methods: set[str] = set()
-    checked = [_sized(_tenant(source, tenant, now_ms, methods), sizes) for tenant in wanted]
+    checked = [_sized(_tenant(source, tenant, after_ms, methods), sizes) for tenant in wanted]
     check = SourceCheck(
         kind=source.kind,
         url=source.server,
         version=version,
         read_method=" and ".join(sorted(methods)) or "not known: there were no samples to read",
         passed_over=dict(getattr(source.reader, "passed_over", {})),
-        clock_skew_seconds=round(skew, 3),
+        clock_skew_seconds=round((server_ms - (before_ms + after_ms) / 2) / 1000, 3),
         metrics_found=found,
         metrics_missing=missing,
         metrics_of_others=others,
         tenants=checked,
         tenants_unchecked=[tenant for tenant in known if tenant not in wanted],
-        quarantine=source.refused_tenants(),
+        quarantine=quarantine,
+        problems=failed,
     )
     check.problems.extend(_problems(check, known, minimum_coverage))
     check.notes.extend(_notes(check))
     return check
 
 
+def _tenants(source: ServerSource, failed: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the tenants and the labels that are none; a list that the server cannot give is `failed`."""
+    try:
+        return source.tenants(), source.refused_tenants()
+    except ServerUnavailable:
+        raise
+    except AnalyticsError as error:
+        failed.append(str(error))
+        return [], {}
+
+
 def _metrics(source: ServerSource, now_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Return NovaCron's metrics that the server has, those whose place nothing fills, and those of other exporters."""
     of_nodes = [name for names in NODE_EXPORTER.values() for name in names]
     selectors = [
-        Selector((Matcher(NAME, "=~", "novacron_.+"),)),
+        # One by one, so that a server with limits can be asked for one after the other.
+        Selector((one_of(NAME, [exposed(metric) for metric in METRICS.values()]),)),
         Selector((one_of(NAME, of_nodes), Matcher(TENANT_LABEL, "=", ""))),
         Selector((one_of(NAME, list(LIBVIRT_METRICS.values())),)),
     ]
@@ -156,32 +175,54 @@ def _sized(check: TenantCheck, sizes: InventorySource | None) -> TenantCheck:
     if sizes is None or check.tenant == PLATFORM or check.last_day is None:
         return check
     start_ms = day_start_ms(check.last_day)
-    listed = sizes.inventory(check.tenant, start_ms, start_ms + DAY_MS)
+    try:
+        listed = sizes.inventory(check.tenant, start_ms, start_ms + DAY_MS)
+    except ServerUnavailable:
+        raise
+    except AnalyticsError as error:
+        return replace(check, failed=str(error))
     known = listed.filter(listed.column("vcpus").is_valid())
     return replace(check, sized=len(known.column("vm_id").unique()))
 
 
 def _tenant(source: ServerSource, tenant: str, now_ms: int, methods: set[str]) -> TenantCheck:
-    extent = source.extent(tenant)
-    if extent is None:
-        return TenantCheck(tenant, None, None, 0, None, None, None)
-    end_ms = min(now_ms, day_start_ms(extent[1]) + DAY_MS)
-    names = ["novacron_system_cpu_usage_percent", "node_load1"] if tenant == PLATFORM else [VM_METRICS[0].name]
+    found = TenantCheck(tenant, None, None, 0, None, None, None)
+    try:
+        extent = source.extent(tenant)
+        if extent is None:
+            return found
+        found = replace(found, first_day=extent[0], last_day=extent[1])
+        return _newest(source, found, min(now_ms, day_start_ms(extent[1]) + DAY_MS), methods)
+    except ServerUnavailable:
+        raise
+    except AnalyticsError as error:
+        return replace(found, failed=str(error))
+
+
+def _newest(source: ServerSource, found: TenantCheck, end_ms: int, methods: set[str]) -> TenantCheck:
+    """Return `found` with what the samples before `end_ms` tell."""
+    platform = ["novacron_system_cpu_usage_percent", "node_load1"]
+    names = platform if found.tenant == PLATFORM else [VM_METRICS[0].name]
     series: list[IntArray] = []
     for length in (LOOKED_AT_MS, DAY_MS):
-        batches = list(source.samples(tenant, names, end_ms - length, end_ms))
-        methods.update(batch.method for batch in batches)
-        series = [times for batch in batches for times in _sampled(batch)]
+        series = []
+        for batch in source.samples(found.tenant, names, end_ms - length, end_ms):
+            methods.add(batch.method)
+            series += _sampled(batch)
         interval_ms = _interval_ms(series)
         if interval_ms:
             # From a series' own first sample to the newest of all: neither what began later nor what is on
             # its way is missing.
             newest_ms = max(int(times[-1]) for times in series)
             expected = sum(round((newest_ms - int(times[0])) / interval_ms) + 1 for times in series)
-            coverage = round(min(1.0, sum(map(len, series)) / expected), 4)
-            interval_seconds = max(1, round(interval_ms / 1000))
-            return TenantCheck(tenant, *extent, len(series), _iso(newest_ms), interval_seconds, coverage)
-    return TenantCheck(tenant, *extent, len(series), None, None, None)
+            return replace(
+                found,
+                series=len(series),
+                newest_sample=_iso(newest_ms),
+                interval_seconds=max(1, round(interval_ms / 1000)),
+                coverage=round(min(1.0, sum(map(len, series)) / expected), 4),
+            )
+    return replace(found, series=len(series))
 
 
 def _sampled(batch: SeriesBatch) -> Iterator[IntArray]:
@@ -209,17 +250,19 @@ def _problems(check: SourceCheck, known: Sequence[str], minimum_coverage: float)
             "The server has no metric of NovaCron. Does it scrape NovaCron's exporter, or has it the recording rules "
             "of docs/connect-prometheus.md?"
         )
-    elif not known:
+    elif not known and not check.problems:
         said.append("No series carries a tenant_id that is a tenant id, so there is nobody to analyse.")
     if abs(check.clock_skew_seconds) > MOST_SKEW_SECONDS:
         said.append(f"The server's clock is {check.clock_skew_seconds:+.0f} s off this machine's. Synchronise them.")
     for tenant in check.tenants:
+        if tenant.failed is not None:
+            said.append(f"{tenant.tenant} cannot be read: {tenant.failed}")
         if tenant.coverage is not None and tenant.coverage < minimum_coverage:
             said.append(
                 f"{tenant.tenant} sends {tenant.coverage:.0%} of its samples, less than minimum_coverage = "
                 f"{minimum_coverage:.0%}: its analyses will say insufficient_data."
             )
-        if tenant.first_day is None:
+        if tenant.first_day is None and tenant.failed is None:
             said.append(f"{tenant.tenant} has no samples from the grid's first day on.")
     if check.quarantine:
         said.append(f"{len(check.quarantine)} tenant label(s) are no tenant ids; nothing under them is read.")

@@ -1,13 +1,13 @@
-"""What one call for samples asks of a server: requests of a bounded size, whole or not at all.
+"""What is asked of a server, one bounded request after the other, so that nothing is too much for it or for us.
 
-A request is a selector, the VMs it is about and a window. What the server finds too much is cut in
-two: by VMs while there are several, then by time. A request counts when its whole answer is there.
+All series of an entity (a VM, a node) are in one answer. How many entities a request may name shows
+in the answers that have come: the first request names few.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from resources.monitoring.selector import Selector, one_of
 from resources.monitoring.server.failures import TooMuch
 from resources.monitoring.server.reader import RawSeries, Read, Reader
 
-VM_LABEL = "vm_id"
+FIRST_ENTITIES = 8
+"""Entities of the first request, which shows how many samples an entity has."""
 
-FIRST_VMS = 64
-"""VMs of the first request of a tenant, which shows how many samples a VM has."""
+BLIND_ENTITIES = 64
+"""Entities of a request while no answer has had a sample."""
 
-MOST_VMS = 1_000
-"""A request names no more VMs: the server compiles their names into one expression."""
+MOST_ENTITIES = 1_000
+"""A request names no more: the server compiles their names into one expression."""
 
 SHORTEST_MS = 60_000
 """A window of this length is not cut any more."""
@@ -30,87 +31,106 @@ SHORTEST_MS = 60_000
 
 @dataclass(frozen=True)
 class Request:
-    """`vms` are all VMs with series in the window that `selector` means; `narrowed` asks for just those."""
+    """The series of `selector` in `[start_ms, end_ms)` whose `label` is one of `entities`; without a label all."""
 
     selector: Selector
-    vms: tuple[str, ...]
     start_ms: int
     end_ms: int
-    narrowed: bool = False
+    label: str = ""
+    entities: tuple[str, ...] = ()
 
     def asked(self) -> Selector:
         """Return the selector to send."""
-        return self.selector.having(one_of(VM_LABEL, list(self.vms))) if self.narrowed else self.selector
+        return self.selector.having(one_of(self.label, list(self.entities))) if self.label else self.selector
 
-    def halves(self) -> "tuple[Request, Request] | None":
-        """Return two requests that together ask the same; None for one that cannot be cut."""
-        if len(self.vms) > 1:
-            middle = len(self.vms) // 2
-            return self._of(self.vms[:middle]), self._of(self.vms[middle:])
-        if self.end_ms - self.start_ms > SHORTEST_MS:
-            between = (self.start_ms + self.end_ms) // 2
-            return self._from(self.start_ms, between), self._from(between, self.end_ms)
-        return None
+    def by_entity(self) -> "tuple[Request, Request] | None":
+        """Return two requests for half of the entities each; None where there is only one."""
+        middle = len(self.entities) // 2
+        if not middle:
+            return None
+        return replace(self, entities=self.entities[:middle]), replace(self, entities=self.entities[middle:])
 
-    def _of(self, vms: tuple[str, ...]) -> "Request":
-        return Request(self.selector, vms, self.start_ms, self.end_ms, narrowed=True)
-
-    def _from(self, start_ms: int, end_ms: int) -> "Request":
-        return Request(self.selector, self.vms, start_ms, end_ms, self.narrowed)
+    def by_time(self) -> "tuple[Request, Request] | None":
+        """Return two requests for half of the window each; None where it is too short to be cut."""
+        if self.end_ms - self.start_ms <= SHORTEST_MS:
+            return None
+        between = (self.start_ms + self.end_ms) // 2
+        return replace(self, end_ms=between), replace(self, start_ms=between)
 
 
-def fetch(reader: Reader, request: Request) -> Read:
-    """Return the whole answer to `request`, asked in as many parts as the server wants.
+def fetch(reader: Reader, request: Request) -> list[Read]:
+    """Return the whole answer to `request` in as many parts as the server wants, each with whole entities.
 
     Raises:
         TransientFailure, PermanentFailure: a part failed; nothing of the others is returned.
     """
     try:
-        return reader.read(request.asked(), request.start_ms, request.end_ms)
+        return [reader.read(request.asked(), request.start_ms, request.end_ms)]
     except TooMuch as error:
-        halves = request.halves()
-        if halves is None:
-            raise PermanentFailure(
-                f"{error} The request is already as small as it gets: {request.end_ms - request.start_ms} ms of "
-                f"{len(request.vms)} VM(s). Raise the server's limit."
-            ) from error
-        return joined([fetch(reader, half) for half in halves])
+        if halves := request.by_entity():
+            return [read for half in halves for read in fetch(reader, half)]
+        if halves := request.by_time():
+            return [joined([read for half in halves for read in fetch(reader, half)])]
+        raise PermanentFailure(
+            f"{error} The request is already as small as it gets: {request.end_ms - request.start_ms} ms of "
+            f"{request.label or 'one selector'} {''.join(request.entities)}. Raise the server's limit."
+        ) from error
 
 
-def in_groups(
-    selector: Selector, vms: Sequence[str], start_ms: int, end_ms: int, chunk_samples: int, first: Read | None
-) -> list[Request]:
-    """Return the requests that follow the `first` one (of the first `FIRST_VMS` of `vms`), each for a bounded amount.
+@dataclass
+class Requests:
+    """The requests that together ask for all entities of `whole`, each of about `chunk_samples` by what was learned."""
 
-    Without a `first` answer, the one request to begin with: of all series if there are few VMs.
-    """
-    if first is None:
-        if len(vms) <= FIRST_VMS:
-            return [Request(selector, tuple(vms), start_ms, end_ms)]
-        return [Request(selector, tuple(vms[:FIRST_VMS]), start_ms, end_ms, narrowed=True)]
-    per_vm = max(1.0, len(first.series.ts_ms) / FIRST_VMS)
-    size = int(min(MOST_VMS, max(1, chunk_samples // per_vm)))
-    rest = vms[FIRST_VMS:]
-    groups = [rest[begin : begin + size] for begin in range(0, len(rest), size)]
-    requests = [Request(selector, tuple(group), start_ms, end_ms, narrowed=True) for group in groups]
-    # And the series that name no VM, so that a selector of both kinds loses none.
-    return [*requests, Request(selector, ("",), start_ms, end_ms, narrowed=True)]
+    whole: Request
+    chunk_samples: int
+    _size: int = FIRST_ENTITIES
+    _samples: int = 0
+    _sampled: int = 0
+
+    def __iter__(self) -> Iterator[Request]:
+        begin = 0
+        while begin < len(self.whole.entities):
+            end = begin + self._size
+            yield replace(self.whole, entities=self.whole.entities[begin:end])
+            begin = end
+            if not self.learned:
+                self._size = BLIND_ENTITIES
+
+    @property
+    def learned(self) -> bool:
+        """Whether an answer has shown how many samples an entity has; a server may list many that have none."""
+        return self._sampled > 0
+
+    def learn(self, reads: Iterable[Read]) -> None:
+        """Take from the answers to one request how many samples an entity has."""
+        reads = list(reads)
+        self._samples += sum(len(read.series.ts_ms) for read in reads)
+        self._sampled += len({labels.get(self.whole.label) for read in reads for labels in read.series.labels})
+        if self.learned:
+            self._size = int(min(MOST_ENTITIES, max(1, self.chunk_samples * self._sampled // max(1, self._samples))))
 
 
-def in_parallel(work: Callable[[Request], Read], requests: Iterable[Request], concurrency: int) -> Iterator[Read]:
+def in_parallel(work: Callable[[Request], list[Read]], requests: Requests, concurrency: int) -> Iterator[list[Read]]:
     """Yield the answers to `requests` in their order, `concurrency` of them being fetched at a time.
 
-    The next ones are fetched while the caller works on one; no more answers than these are held.
+    The next ones are fetched while the caller works on one; no more answers than these are held. As
+    long as nothing is learned, one is fetched after the other.
     """
     with ThreadPoolExecutor(concurrency, thread_name_prefix="source") as pool:
-        waiting: deque[Future[Read]] = deque()
+        waiting: deque[Future[list[Read]]] = deque()
+
+        def next_one() -> list[Read]:
+            reads = waiting.popleft().result()
+            requests.learn(reads)
+            return reads
+
         try:
             for request in requests:
                 waiting.append(pool.submit(work, request))
-                if len(waiting) > concurrency:
-                    yield waiting.popleft().result()
+                while len(waiting) > (concurrency if requests.learned else 0):
+                    yield next_one()
             while waiting:
-                yield waiting.popleft().result()
+                yield next_one()
         finally:
             # After a failure, or when the caller has had enough, what was not begun is not asked.
             for future in waiting:

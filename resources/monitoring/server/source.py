@@ -12,14 +12,17 @@ from resources.errors import PermanentFailure, TransientFailure
 from resources.monitoring.metrics import METRICS, VM_METRICS
 from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector
 from resources.monitoring.server.api import PrometheusApi, Values, check_window
-from resources.monitoring.server.failures import shown
+from resources.monitoring.server.failures import TooMuch, shown
 from resources.monitoring.server.listing import list_values
 from resources.monitoring.server.reader import RawSeries, Read, Reader
-from resources.monitoring.server.requests import FIRST_VMS, VM_LABEL, Request, fetch, in_groups, in_parallel
+from resources.monitoring.server.requests import SHORTEST_MS, Request, Requests, fetch, in_parallel
 from resources.monitoring.source import SeriesBatch
 from resources.partition import DAY_MS, PLATFORM, day_of_ms, day_start_ms, sort_out_tenants
 
 TENANT_LABEL = "tenant_id"
+
+ENTITY_LABELS = ("vm_id", "node_id", "source_node", "instance")
+"""What series may be of, in this order: those of one value of the first label that they have are one entity's."""
 
 EPOCH = date(2000, 1, 1)
 
@@ -87,13 +90,13 @@ class ServerSource:
 
     def extent(self, tenant: str) -> tuple[date, date] | None:
         """Return the first and last day with samples of `tenant` from the grid's first day to now."""
-        selector = self._representative(tenant)
         days = [self.first_day + timedelta(days=n) for n in range((day_of_ms(_now_ms()) - self.first_day).days + 1)]
-        first = self._first_sampled(selector, days)
-        if first is None:
-            return None
-        last = self._first_sampled(selector, [day for day in reversed(days) if day >= first])
-        return first, last or first
+        for selector in (_representative(tenant), _anything(tenant)):
+            first = self._first_sampled(selector, days)
+            if first is not None:
+                last = self._first_sampled(selector, [day for day in reversed(days) if day >= first])
+                return first, last or first
+        return None
 
     def _first_sampled(self, selector: Selector, days: Sequence[date]) -> date | None:
         """Return the first of consecutive `days`, in either order, that has samples.
@@ -104,7 +107,7 @@ class ServerSource:
         for begin in range(0, len(days), INDEX_DAYS):
             window = days[begin : begin + INDEX_DAYS]
             if self._indexed(selector, min(window), max(window)):
-                found = next((day for day in window if self._sampled(selector, day)), None)
+                found = next((day for day in window if self._sampled(selector, *_window(day))), None)
                 if found is not None:
                     return found
         return None
@@ -120,29 +123,48 @@ class ServerSource:
                     yield _batch(_a_name_of(selector), read.series, [], read)
 
     def _reads(self, selector: Selector, start_ms: int, end_ms: int) -> Iterator[Read]:
-        """Yield the answers that together are all series of `selector`; all series of a VM are in one of them."""
-        found = self._list(VM_LABEL, selector, start_ms, end_ms)
-        vms = sorted(found.values)
-        if len(vms) > self.limits.max_entities:
-            raise PermanentFailure(
-                f"{self.server}: {shown(str(selector))} means {len(vms)} VMs, more than source_max_entities = "
-                f"{self.limits.max_entities}. If a tenant may be so large, raise it; otherwise mend what exports "
-                "so many vm_id labels."
-            )
-        [opening] = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, None)
+        """Yield the answers that together are all series of `selector`; all series of an entity are in one of them."""
+        whole = Request(selector, start_ms, end_ms)
+        for label in ENTITY_LABELS:
+            found = self._list(label, whole.selector, start_ms, end_ms)
+            if found.warnings:
+                # What a doubtful list lacks, nobody would ask for by name.
+                yield from self._rest(whole, found.warnings)
+                return
+            if found.values:
+                self._refuse_crowd(whole.selector, len(found.values), label)
+                yield from self._entities(replace(whole, label=label, entities=tuple(found.values)))
+                whole = replace(whole, selector=whole.selector.having(Matcher(label, "=", "")))
+                if not self._list(NAME, whole.selector, start_ms, end_ms).values:
+                    return
+        yield from self._rest(whole, ())
 
-        def answer(request: Request) -> Read:
-            read = fetch(self.reader, request)
+    def _entities(self, whole: Request) -> Iterator[Read]:
+        for reads in in_parallel(self._answer, Requests(whole, self.limits.chunk_samples), self.limits.concurrency):
+            yield from reads
+
+    def _rest(self, whole: Request, warnings: tuple[str, ...]) -> Iterator[Read]:
+        """Yield the series that name no entity, or of which it is not known which they name."""
+        for instant_ms in ((whole.start_ms + whole.end_ms) // 2, whole.end_ms - 1):
+            for _, count in self.api.instant(f"count({whole.selector})", instant_ms):
+                self._refuse_crowd(whole.selector, int(count))
+        for read in self._answer(whole):
+            # What lists were warned of, remote-read does not pass on.
+            yield replace(read, warnings=(*warnings, *read.warnings))
+
+    def _answer(self, request: Request) -> list[Read]:
+        reads = fetch(self.reader, request)
+        for read in reads:
             self._check_whole(read.warnings, str(request.selector))
-            # Of VMs that the list lacks nobody asks, and remote-read does not pass on what it was warned of.
-            return replace(read, warnings=(*found.warnings, *read.warnings))
+        return reads
 
-        first = answer(opening)
-        yield first
-        if len(vms) > FIRST_VMS:
-            rest = in_groups(selector, vms, start_ms, end_ms, self.limits.chunk_samples, first)
-            del first
-            yield from in_parallel(answer, rest, self.limits.concurrency)
+    def _refuse_crowd(self, selector: Selector, count: int, label: str = "") -> None:
+        if count > self.limits.max_entities:
+            what = f"{count} values of {label}" if label else f"{count} series at once that name no VM and no node"
+            raise PermanentFailure(
+                f"{self.server}: {shown(str(selector))} means {what}, more than source_max_entities = "
+                f"{self.limits.max_entities}. If there may be so many, raise it; otherwise mend what exports so many."
+            )
 
     def _batches(self, read: Read, selector: Selector, tenant: str) -> Iterator[SeriesBatch]:
         """Yield the series of each metric, in the order of their names."""
@@ -162,11 +184,6 @@ class ServerSource:
         for name in sorted(by_name):
             yield _batch(name, series, by_name[name], read)
 
-    def _representative(self, tenant: str) -> Selector:
-        if tenant == PLATFORM:
-            return Selector((one_of(NAME, list(PLATFORM_GAUGES)), _of_tenant(PLATFORM)))
-        return Selector((one_of(NAME, [metric.name for metric in VM_METRICS[:2]]), _of_tenant(tenant)))
-
     def _label_values(self, label: str, selector: Selector) -> Values:
         start_ms, end_ms = day_start_ms(self.first_day), _now_ms() + DAY_MS
         return self._list(label, selector, start_ms, end_ms)
@@ -176,10 +193,16 @@ class ServerSource:
         start_ms, end_ms = day_start_ms(first), day_start_ms(last) + DAY_MS
         return bool(self._list(NAME, selector, start_ms, end_ms).values)
 
-    def _sampled(self, selector: Selector, day: date) -> bool:
-        """Return whether any series of `selector` has a sample on `day`."""
-        end_ms = day_start_ms(day) + DAY_MS - 1
-        answer = self.api.instant(f"count(last_over_time({selector}[{DAY_MS - 1}ms]))", end_ms)
+    def _sampled(self, selector: Selector, start_ms: int, end_ms: int) -> bool:
+        """Return whether any series of `selector` has a sample in the window; in parts where the server wants that."""
+        try:
+            answer = self.api.instant(f"count(last_over_time({selector}[{end_ms - start_ms - 1}ms]))", end_ms - 1)
+        except TooMuch:
+            if end_ms - start_ms <= SHORTEST_MS:
+                raise
+            middle_ms = (start_ms + end_ms) // 2
+            # From the end on: the newest samples are the cheapest.
+            return self._sampled(selector, middle_ms, end_ms) or self._sampled(selector, start_ms, middle_ms)
         self._check_whole(answer.warnings, str(selector))
         return bool(answer.rows)
 
@@ -205,6 +228,21 @@ def together(selectors: Sequence[Selector]) -> list[Selector]:
     plain = sorted({s.name for s in selectors if s.name is not None and len(s.matchers) == 1})
     rest = [s for s in dict.fromkeys(selectors) if s.name is None or len(s.matchers) > 1]
     return [*([Selector((one_of(NAME, plain),))] if plain else []), *rest]
+
+
+def _representative(tenant: str) -> Selector:
+    """Return the selector of a few series by which a day of `tenant` is looked for."""
+    names = list(PLATFORM_GAUGES) if tenant == PLATFORM else [metric.name for metric in VM_METRICS[:2]]
+    return Selector((one_of(NAME, names), _of_tenant(tenant)))
+
+
+def _anything(tenant: str) -> Selector:
+    """Return the selector of all series by which `tenant` is known."""
+    return (PLATFORM_SERIES if tenant == PLATFORM else VM_SERIES).having(_of_tenant(tenant))
+
+
+def _window(day: date) -> tuple[int, int]:
+    return day_start_ms(day), day_start_ms(day) + DAY_MS
 
 
 def _of_tenant(tenant: str) -> Matcher:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import InvalidInput
-from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector
+from resources.monitoring.selector import NAME, Matcher, Selector, one_of, parse_selector, quoted
 
 labels = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,10}", fullmatch=True).filter(lambda name: name != NAME)
 texts = st.text(max_size=30)
@@ -74,3 +74,34 @@ def test_one_of_means_just_those_values(values, other):
 def test_conditions_mean_what_they_mean_to_prometheus(condition, value, meant):
     """Stops an unanchored expression, and a label that is absent from being unlike an empty one."""
     assert parse_selector(f"up{{{condition}}}").matches("up", {"a": value} if value else {}) is meant
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "meant"),
+    [
+        ("[[:alpha:]]+1", "abc1", True), (r"\pL+", "é", True), (r"\d+", "٣", False), (r"\w", "é", False),
+        (r"\Qa.b\E", "a.b", True), (r"\Qa.b\E", "axb", False), ("(?i)web", "WEB", True), (r"a\z", "a", True),
+        ("a{,3}", "aa", False), ("a{,3}", "a{,3}", True),
+    ],
+)  # fmt: skip
+def test_expressions_are_those_of_the_servers(expression, value, meant):
+    """Stops an expression that Prometheus understands from being refused here, or from meaning something else."""
+    assert (
+        parse_selector(str(Selector((Matcher(NAME, "=", "up"), Matcher("a", "=~", expression))))).matches(
+            "up", {"a": value}
+        )
+        is meant
+    )
+
+
+@pytest.mark.parametrize("expression", [r"(?=a)b", r"(a)\1", "(?<!a)b"])
+def test_expressions_that_no_server_knows_are_refused(expression):
+    """Stops a selector from working on imported traces and failing on a server."""
+    with pytest.raises(InvalidInput, match="is wrong"):
+        parse_selector(f"up{{a=~{quoted(expression)}}}")
+
+
+def test_a_hostile_expression_takes_no_time():
+    """Stops a pipeline's selector from keeping a worker busy for ever."""
+    selector = parse_selector('up{a=~"(a+)+b"}')
+    assert not selector.matches("up", {"a": "a" * 50_000})

@@ -7,8 +7,8 @@ import pytest
 
 from resources.errors import InvalidInput, PermanentFailure, TransientFailure
 from resources.lake.lake import Facts
-from resources.monitoring.selector import NAME, Selector
-from resources.monitoring.server.api import Values
+from resources.monitoring.selector import NAME, Selector, parse_selector
+from resources.monitoring.server.api import Instant, Values
 from resources.monitoring.server.failures import TooMuch
 from resources.monitoring.server.reader import RawSeries, Read
 from resources.monitoring.server.source import Limits, ServerSource
@@ -49,6 +49,16 @@ class Server:
             np.array([value for _, value in flat], np.float64),
         )
         return Read(series, "fake", tuple(self.warnings))
+
+    def instant(self, query, at_ms) -> Instant:
+        """Answer `count(SELECTOR)` as of the five minutes before."""
+        selector = parse_selector(query.removeprefix("count(").removesuffix(")"))
+        found = [
+            labels
+            for labels, samples in self.series
+            if selector.matches(labels[NAME], labels) and any(at_ms - 5 * MINUTE < ts <= at_ms for ts, _ in samples)
+        ]
+        return Instant([({}, float(len(found)))] if found else [], at_ms)
 
     def label_values(self, label, selectors, start_ms, end_ms) -> Values:
         meant = [labels for labels, _ in self.series if any(s.matches(labels[NAME], labels) for s in selectors)]
@@ -125,6 +135,7 @@ def test_every_question_carries_the_tenant_and_only_its_series_come():
     server = Server([vm(1), vm(2, tenant="globex"), ({NAME: CPU, "vm_id": "x"}, [(START, 1.0)])])
     batches = list(source(server).samples("acme", [CPU, f'{CPU}{{vm_id=~".*"}}'], START, END))
     assert {labels["tenant_id"] for batch in batches for labels in batch.labels} == {"acme"}
+    assert server.asked
     assert all('tenant_id="acme"' in asked for asked, _, _ in server.asked)
 
 
@@ -167,9 +178,58 @@ def test_nothing_with_a_warning_is_not_a_quiet_day():
 def test_too_many_vms_are_refused_by_number():
     """Stops a million series of one tenant, made by a broken exporter, from filling the memory."""
     server = Server([vm(number) for number in range(30)])
-    with pytest.raises(PermanentFailure, match="means 30 VMs, more than source_max_entities = 20"):
+    with pytest.raises(PermanentFailure, match="means 30 values of vm_id, more than source_max_entities = 20"):
         flat(source(server, max_entities=20).samples("acme", [CPU], START, END))
     assert server.asked == []
+
+
+def test_too_many_series_that_name_nothing_are_refused_by_number():
+    """Stops a million series that differ in a label of their own from being read at once."""
+    server = Server([({**vm(1)[0], "vm_id": "", "pod": f"p{number}"}, vm(1)[1]) for number in range(30)])
+    with pytest.raises(PermanentFailure, match="means 30 series at once that name no VM and no node, more than"):
+        flat(source(server, max_entities=20).samples("acme", [CPU], START, END))
+    assert server.asked == []
+    assert len(flat(source(server, max_entities=30).samples("acme", [CPU], START, END))) == 30
+
+
+@pytest.mark.parametrize("most", [10**9, 500, 70])
+@pytest.mark.parametrize("vms", [0, 1, 2, 8, 9, 70])
+def test_series_of_a_vm_of_a_node_and_of_neither_come_together(vms, most):
+    """Stops series without a VM from being lost where what names VMs is asked for in parts."""
+    counts = [
+        ({NAME: "novacron_vm_count", "tenant_id": "acme", **labels}, [(START + n * MINUTE, 1.0) for n in range(60)])
+        for labels in ({"node_id": "n1"}, {"node_id": "n2"}, {"status": "running"})
+    ]
+    series = [vm(number) for number in range(vms)] + counts
+    found = flat(source(Server(series, most)).samples("acme", [CPU, "novacron_vm_count"], START, END))
+    assert found == expected(series)
+
+
+def test_a_large_platform_is_asked_for_by_node():
+    """Stops all nodes of a cluster from being in memory at once, whatever source_chunk_samples says."""
+    samples = [(START + second * 1000, float(second)) for second in range(0, 3600, 15)]
+    series = [
+        ({NAME: "node_cpu_seconds_total", "node_id": f"n{node}", "cpu": str(cpu)}, samples)
+        for node in range(40)
+        for cpu in range(4)
+    ]
+    server = Server(series)
+    nodes_of = []
+    for batch in source(server, chunk_samples=5000).samples(PLATFORM, ["node_cpu_seconds_total"], START, END):
+        nodes_of.append({labels["node_id"] for labels in batch.labels})
+        assert len(batch.ts_ms) <= 8 * 4 * 240
+    assert sum(map(len, nodes_of)) == len(set().union(*nodes_of)) == 40
+    assert max(map(len, nodes_of[1:])) == 5
+
+
+def test_vms_of_other_days_do_not_make_the_requests_large():
+    """Stops a thousand VMs at once because the first names that the server lists have no samples on this day."""
+    long_gone = [({NAME: CPU, "vm_id": f"a-{n:04d}", "tenant_id": "acme"}, [(START - 10**7, 1.0)]) for n in range(300)]
+    server = Server([*long_gone, *(vm(number) for number in range(200))])
+    sizes = [len(batch.labels) for batch in source(server, chunk_samples=1200).samples("acme", [CPU], START, END)]
+    assert sum(sizes) == 200
+    # The first that has samples may be as large as what came before; those after it know better.
+    assert max(sizes[1:]) <= 20
 
 
 @pytest.mark.parametrize("window", [(START // 1000, END // 1000), (END, START), (START, 9_999_999_999_999)])
