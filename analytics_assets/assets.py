@@ -5,7 +5,6 @@ key and a run over a range give the same bytes.
 """
 
 import base64
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,18 @@ from typing import Any
 import dagster as dg
 from dagster import AssetExecutionContext
 
+from analytics_assets.completeness import (
+    expected_in_vain,
+    low_coverage,
+    not_less_than_stored,
+    recipe_of,
+    refuse_thin,
+)
 from analytics_assets.components import Instance, Result, Workplace
 from analytics_assets.partitions import grid
 from resources.analytics_home import AnalyticsHome
-from resources.errors import AnalyticsError, PermanentFailure, TransientFailure
-from resources.lake.lake import CorruptPartition, Facts, Lake, Stored
+from resources.errors import AnalyticsError, TransientFailure
+from resources.lake.lake import Lake, Stored
 from resources.lake.table import Column, TableViolation
 from resources.lake.warehouse import QueryLimits
 from resources.monitoring.watched import WatchedSource
@@ -31,10 +37,6 @@ from resources.settings import Settings
 STORED_CHECK = "stored_as_declared"
 COVERAGE_CHECK = "coverage"
 RETRIES, FIRST_RETRY_SECONDS = 2, 5.0
-
-KEPT_SHARE = 0.99
-"""A day may come out with so much fewer samples than are stored of it: which of a migrated VM's series
-speaks is known only afterwards."""
 
 PartitionListener = Callable[[str, str], None]
 _listener: ContextVar[PartitionListener | None] = ContextVar("partition_listener", default=None)
@@ -75,7 +77,8 @@ def build_asset(instance: Instance, settings: Settings) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 COVERAGE_CHECK,
                 asset=key,
-                blocking=settings.low_coverage == "block",
+                # Dagster would stop all partitions of a run for one; `block` is kept to by what reads the table.
+                blocking=False,
                 description=f"At least {settings.minimum_coverage:.0%} of the expected samples are there, and the "
                 "source did not warn that some may be missing.",
             )
@@ -138,8 +141,12 @@ def compute_partition(
 
     Raises:
         TransientFailure: the source cannot be read now, or not whole.
-        PermanentFailure: it fails until something is changed, or the source has forgotten what is stored.
+        PermanentFailure: it fails until something is changed, the source has forgotten what is stored, or
+            the tables that it reads lack samples and `low_coverage` is `block`.
     """
+    low = low_coverage(instance, partition, lake, settings.minimum_coverage)
+    if settings.low_coverage == "block":
+        refuse_thin(instance, partition, low, settings.minimum_coverage)
     sources = home.sources()
     watched = WatchedSource(sources)
     limits = QueryLimits(
@@ -159,51 +166,12 @@ def compute_partition(
         minimum_coverage=settings.minimum_coverage,
     ) as workplace:
         result = instance.component.compute(workplace, instance.parameters)
-    low = _low_coverage(instance, partition, lake, settings.minimum_coverage)
-    facts = replace(watched.completed(result.facts), low_coverage=low, recipe=_recipe(instance))
-    if settings.is_live and settings.source_fewer_samples == "refuse":
-        _refuse_to_forget(instance, partition, lake, facts)
+    facts = replace(watched.completed(result.facts), low_coverage=low)
+    if "metrics" in instance.component.reads:
+        facts = expected_in_vain(instance, partition, lake, replace(facts, recipe=recipe_of(instance)))
+        if settings.is_live and settings.source_fewer_samples == "refuse":
+            facts = not_less_than_stored(instance, partition, lake, facts)
     return result, lake.write(instance.table, partition, result.data, facts, result.files)
-
-
-def _low_coverage(instance: Instance, partition: Partition, lake: Lake, minimum: float) -> tuple[str, ...]:
-    """Return the tables of this day that `instance` reads and that lack samples (or may), or rest on ones that do."""
-    low: set[str] = set()
-    for source in instance.upstream:
-        if not lake.has(source.table.name, partition.tenant, partition.day):
-            continue
-        facts = lake.footer(source.table.name, partition)[1]
-        low.update(facts.low_coverage)
-        thin = source.component.table.measured and facts.coverage is not None and facts.coverage < minimum
-        if thin or facts.warnings:
-            low.add(source.table.name)
-    return tuple(sorted(low))
-
-
-def _recipe(instance: Instance) -> str | None:
-    """Return what tells the parameters of an instance that collects samples from others; None for one that does not."""
-    if "metrics" not in instance.component.reads:
-        return None
-    return hashlib.sha256(instance.parameters.model_dump_json().encode()).hexdigest()[:16]
-
-
-def _refuse_to_forget(instance: Instance, partition: Partition, lake: Lake, facts: Facts) -> None:
-    """Keep a stored day from being overwritten with less, as when it left the source's retention."""
-    if "metrics" not in instance.component.reads or not lake.has(instance.table.name, partition.tenant, partition.day):
-        return
-    try:
-        kept = lake.footer(instance.table.name, partition)[1]
-    except CorruptPartition:
-        return  # there is nothing left to keep
-    if kept.recipe != facts.recipe:
-        return  # other metrics were asked for
-    stored, found = kept.samples_seen or 0, facts.samples_seen or 0
-    if found < KEPT_SHARE * stored:
-        raise PermanentFailure(
-            f"table {instance.table.name}, {partition.key}: the source now has {found} samples where {stored} are "
-            "stored; it has probably forgotten that day. The stored day was kept. To overwrite it, set "
-            "ANALYTICS_SOURCE_FEWER_SAMPLES=accept."
-        )
 
 
 def _raise_failure(

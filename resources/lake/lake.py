@@ -60,7 +60,8 @@ class Facts:
     """What a partition records of its own making; stored in the Parquet file's footer.
 
     `as_of_ms` is the instant the data pretend to be at. `samples_seen` and `samples_expected` are
-    counted where the data came from measurements; `series` is how many series they were,
+    counted where the data came from measurements, `samples_most` is the most that was ever seen of
+    this day by the same recipe, where that is more; `series` is how many series they were,
     `read_methods` how the source was read and `warnings` what it warned of: with any, samples may be
     missing. `recipe` tells one set of parameters from another, where samples were collected.
     `days_read` and `days_missing` say which days of a trailing window were there.
@@ -72,6 +73,7 @@ class Facts:
     as_of_ms: int | None = None
     samples_seen: int | None = None
     samples_expected: int | None = None
+    samples_most: int | None = None
     series: int | None = None
     read_methods: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

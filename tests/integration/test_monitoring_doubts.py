@@ -70,7 +70,7 @@ def test_an_answer_without_a_backends_samples(near_and_far, way, tmp_path, monke
     stored = compute(settings)
     assert (stored.facts.samples_seen, stored.facts.warnings) == (4 * 288, ("not implemented",))
     far.kill()
-    assert "has 576 samples where 1152 are stored" in failure(settings, PermanentFailure)
+    assert "has 576 samples where there were 1152" in failure(settings, PermanentFailure)
     failure(again(settings, source_partial_answers="refuse", **FEWER), TransientFailure)
     settings = again(settings, **PARTIAL)
     ran = materialize(settings, instance_with(settings, "acme"), assets_of(settings, "vm_resources"), partition_key=KEY)
@@ -132,13 +132,13 @@ def test_a_server_that_forgot(kind, tmp_path, monkeypatch):
     for content, left in (("half", 432), ("one", 1), ("none", 0)):
         with serving(content):
             said = failure(settings, PermanentFailure)
-            assert f"the source now has {left} samples where 864 are stored; it has probably forgotten that day" in said
+            assert f"the source now has {left} samples where there were 864; it has probably forgotten that day" in said
             assert "The stored day was kept. To overwrite it, set ANALYTICS_SOURCE_FEWER_SAMPLES=accept." in said
     with serving("none"):
         done = run(*command)
         assert (done.code, hashes(settings)) == (1, before)
         assert f"vm_resources: 1 partition(s) failed; {KEY}: table vm_resources" in done.err
-        assert "the source now has 0 samples where 864 are stored" in done.err
+        assert "the source now has 0 samples where there were 864" in done.err
     with serving("half"):
         overwritten = compute(again(settings, **FEWER))
         assert overwritten.facts.samples_seen < 864
