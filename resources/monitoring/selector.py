@@ -23,6 +23,7 @@ MAX_LENGTH = 10_000
 MAX_EXPRESSION_BYTES = 256 << 20
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_NAMES = re.compile(r"[a-zA-Z0-9_:]+(\|[a-zA-Z0-9_:]+)+")
 _MATCHER = re.compile(
     r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)\s*""", re.DOTALL
 )
@@ -70,6 +71,16 @@ class Selector:
     def having(self, *matchers: Matcher) -> "Selector":
         """Return this selector with more conditions."""
         return Selector((*self.matchers, *matchers))
+
+    def by_name(self) -> "tuple[Selector, Selector] | None":
+        """Return two selectors for half of the metrics each, where this one lists several by name."""
+        named = next((m for m in self.matchers if m.label == NAME and m.operator == "=~"), None)
+        if named is None or not _NAMES.fullmatch(named.value):
+            return None
+        names = named.value.split("|")
+        halves = (one_of(NAME, half) for half in (names[: len(names) // 2], names[len(names) // 2 :]))
+        first, second = (Selector(tuple(half if m is named else m for m in self.matchers)) for half in halves)
+        return first, second
 
     def __str__(self) -> str:
         name = self.name

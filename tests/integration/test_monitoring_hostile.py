@@ -166,13 +166,13 @@ def test_a_tenant_of_thirty_thousand_vms(tmp_path):
         assert read >= VMS // 1000
         settings = again(settings, source_max_entities=VMS - 1)
         said = failure(settings, PermanentFailure)
-        assert f"means {VMS} VMs, more than source_max_entities = {VMS - 1}" in said
+        assert f"means {VMS} values of vm_id, more than source_max_entities = {VMS - 1}" in said
         assert proxy.url in said
         assert len(proxy.of("/api/v1/read")) == read
         done = run("run", "collecting", "--tenant", "acme", "--from", DAY, "--to", DAY, "--home", settings.home)
         assert done.code == 1
         assert f"2026-01-01|acme: {proxy.url}: " in done.err
-        assert f"means {VMS} VMs" in done.err
+        assert f"means {VMS} values of vm_id" in done.err
 
 
 PROMETHEUS_LIMITS = ("--query.max-samples=300", "--storage.remote.read-sample-limit=300")
@@ -220,7 +220,8 @@ def test_a_limit_that_not_even_one_vm_keeps_is_named(prometheus_simulated, tmp_p
         said = failure(home(tmp_path / "home", "victoriametrics", server.url), PermanentFailure)
     assert server.url in said
     assert "the number of matching timeseries exceeds 3; either narrow down the search or increase" in said
-    assert said.endswith("of 1 VM(s). Raise the server's limit.")
+    assert " ms of the vm_id 'acme-" in said
+    assert said.endswith("Raise the server's limit.")
 
 
 def test_a_list_that_a_server_cuts_is_not_whole(hostile, tmp_path):

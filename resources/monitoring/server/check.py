@@ -50,7 +50,7 @@ class TenantCheck:
     sized: int | None = None
     """VMs of the last day whose size the inventory knows; None for the platform, or where nobody looked."""
     failed: str | None = None
-    """Why the tenant cannot be read, or its sizes cannot."""
+    """A sentence on what of the tenant cannot be read, and why."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _sized(check: TenantCheck, sizes: InventorySource | None) -> TenantCheck:
     except ServerUnavailable:
         raise
     except AnalyticsError as error:
-        return replace(check, failed=str(error))
+        return replace(check, failed=f"The sizes of {check.tenant}'s VMs cannot be read: {error}")
     known = listed.filter(listed.column("vcpus").is_valid())
     return replace(check, sized=len(known.column("vm_id").unique()))
 
@@ -196,7 +196,7 @@ def _tenant(source: ServerSource, tenant: str, now_ms: int, methods: set[str]) -
     except ServerUnavailable:
         raise
     except AnalyticsError as error:
-        return replace(found, failed=str(error))
+        return replace(found, failed=f"{tenant} cannot be read: {error}")
 
 
 def _newest(source: ServerSource, found: TenantCheck, end_ms: int, methods: set[str]) -> TenantCheck:
@@ -256,7 +256,7 @@ def _problems(check: SourceCheck, known: Sequence[str], minimum_coverage: float)
         said.append(f"The server's clock is {check.clock_skew_seconds:+.0f} s off this machine's. Synchronise them.")
     for tenant in check.tenants:
         if tenant.failed is not None:
-            said.append(f"{tenant.tenant} cannot be read: {tenant.failed}")
+            said.append(tenant.failed)
         if tenant.coverage is not None and tenant.coverage < minimum_coverage:
             said.append(
                 f"{tenant.tenant} sends {tenant.coverage:.0%} of its samples, less than minimum_coverage = "

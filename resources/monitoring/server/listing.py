@@ -4,20 +4,17 @@ What a server finds too much is asked in parts. VictoriaMetrics besides cuts a l
 (-search.maxTagValues) and does not say so; that shows when two parts hold more than the whole.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from resources.errors import PermanentFailure
-from resources.monitoring.selector import NAME, Matcher, Selector, one_of, re2_literal
+from resources.monitoring.selector import Matcher, Selector, re2_literal
 from resources.monitoring.server.api import Values
 from resources.monitoring.server.failures import TooMuch
 from resources.partition import DAY_MS
 
 NEVER_CUT = 64
 """No server is set to cut a list as short as this."""
-
-_NAMES = re.compile(r"[a-zA-Z0-9_:]+(\|[a-zA-Z0-9_:]+)+")
 
 
 class Lists(Protocol):
@@ -51,13 +48,9 @@ def list_values(api: Lists, label: str, selector: Selector, start_ms: int, end_m
 
 def _halves(selector: Selector, start_ms: int, end_ms: int) -> Iterator[tuple[Selector, int, int]]:
     """Yield two requests that together ask the same: by metric while several are named, then by time; else none."""
-    named = next((m for m in selector.matchers if m.label == NAME and m.operator == "=~"), None)
-    if named is not None and _NAMES.fullmatch(named.value):
-        names = named.value.split("|")
-        middle = len(names) // 2
-        for half in (names[:middle], names[middle:]):
-            chosen = one_of(NAME, half)
-            yield Selector(tuple(chosen if m is named else m for m in selector.matchers)), start_ms, end_ms
+    if named := selector.by_name():
+        for half in named:
+            yield half, start_ms, end_ms
     elif end_ms - start_ms > DAY_MS:
         middle_ms = (start_ms + end_ms) // 2
         yield selector, start_ms, middle_ms

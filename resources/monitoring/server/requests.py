@@ -13,7 +13,7 @@ import numpy as np
 
 from resources.errors import PermanentFailure
 from resources.monitoring.selector import Selector, one_of
-from resources.monitoring.server.failures import TooMuch
+from resources.monitoring.server.failures import TooMuch, shown
 from resources.monitoring.server.reader import RawSeries, Read, Reader
 
 FIRST_ENTITIES = 8
@@ -71,9 +71,10 @@ def fetch(reader: Reader, request: Request) -> list[Read]:
             return [read for half in halves for read in fetch(reader, half)]
         if halves := request.by_time():
             return [joined([read for half in halves for read in fetch(reader, half)])]
+        of = f" of the {request.label} {shown(request.entities[0])}" if request.entities else ""
         raise PermanentFailure(
-            f"{error} The request is already as small as it gets: {request.end_ms - request.start_ms} ms of "
-            f"{request.label or 'one selector'} {''.join(request.entities)}. Raise the server's limit."
+            f"{error} The request is already as small as it gets: {request.end_ms - request.start_ms} ms{of}. "
+            "Raise the server's limit."
         ) from error
 
 

@@ -198,6 +198,8 @@ class ServerSource:
         try:
             answer = self.api.instant(f"count(last_over_time({selector}[{end_ms - start_ms - 1}ms]))", end_ms - 1)
         except TooMuch:
+            if halves := selector.by_name():
+                return any(self._sampled(half, start_ms, end_ms) for half in halves)
             if end_ms - start_ms <= SHORTEST_MS:
                 raise
             middle_ms = (start_ms + end_ms) // 2
