@@ -37,7 +37,7 @@ def prometheus_with_traces(real_traces: Traces, tmp_path_factory: pytest.TempPat
     require("prometheus", "promtool")
     folder = tmp_path_factory.mktemp("prometheus-traces")
     create_blocks(real_traces.planetlab_series, folder / "blocks", max_block_days=1)
-    create_blocks([*real_traces.bitbrains_series, *real_traces.size_series], folder / "blocks")
+    create_blocks(real_traces.of_bitbrains, folder / "blocks")
     with prometheus(folder / "server", blocks=folder / "blocks") as server:
         yield LoadedPrometheus(server, real_traces.series, folder / "blocks", real_traces)
 

@@ -154,6 +154,24 @@ def test_a_tenants_load_is_that_of_its_vms(settings, real_traces, expected):
         assert ((by_day - wanted).abs() / wanted).max() < 0.02
 
 
+def test_counts_of_vms_are_those_of_the_files(settings, real_traces):
+    """Stops series that name no VM from being lost among those that do, and a gauge from becoming a rate."""
+    days = bitbrains_days(real_traces)
+    source = pd.read_parquet(real_traces.data / "bitbrains_5min.parquet", columns=["ts", "vm_id", "cpu_cores"])
+    for tenant in ("leiden", "delft"):
+        found = stored(settings, "metric_samples", tenant, days)
+        assert set(found["metric"]) == {"novacron_vm_count"}
+        status = found["labels"].astype(str).str.extract('"status": "([a-z]+)"')[0]
+        by_time = found.groupby([found["ts"], status])["value"].sum().unstack()
+        assert len(by_time) == 288 * len(days)
+        mine = {vm.vm_id for vm in real_traces.bitbrains_vms if vm.tenant == tenant}
+        rows = source[source["vm_id"].astype(str).isin(mine)].assign(vm_id=lambda one: one["vm_id"].astype(str))
+        noon = pd.Timestamp(days[4], tz="UTC") + pd.Timedelta(hours=12)
+        last = rows[(rows["ts"] <= noon) & (rows["ts"] >= noon - pd.Timedelta(minutes=10))]
+        last = last.sort_values("ts").groupby("vm_id")["cpu_cores"].last()
+        assert by_time.loc[noon].to_dict() == {"running": (last > 0).sum(), "stopped": (last == 0).sum()}
+
+
 def test_sizes_are_those_of_the_day(settings, real_traces, expected):
     """Stops today's sizes from being used for a day in the past."""
     found = by_vm_and_day(settings, "vm_inventory", bitbrains_days(real_traces))[["vcpus", "memory_bytes"]].last()

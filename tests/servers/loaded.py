@@ -33,13 +33,18 @@ class Traces:
     planetlab_series: tuple[Series, ...]
     bitbrains_series: tuple[Series, ...]
     size_series: tuple[Series, ...]
+    count_series: tuple[Series, ...]
     planetlab_day: date = traces.PLANETLAB_DAY
     bitbrains_first: date = traces.BITBRAINS_FIRST
     bitbrains_days: int = traces.BITBRAINS_DAYS
 
     @property
     def series(self) -> tuple[Series, ...]:
-        return (*self.planetlab_series, *self.bitbrains_series, *self.size_series)
+        return (*self.planetlab_series, *self.of_bitbrains)
+
+    @property
+    def of_bitbrains(self) -> tuple[Series, ...]:
+        return (*self.bitbrains_series, *self.size_series, *self.count_series)
 
     def expected_planetlab(self) -> pd.DataFrame:
         """Return the totals by tenant, VM and day that `expected.py` describes."""
@@ -64,6 +69,7 @@ def read_traces(
     slices = traces.planetlab_vms(data, planetlab_count)
     vms = traces.bitbrains_vms(data, bitbrains_count)
     events = traces.planted_events(vms) if with_events else ()
+    sizes = traces.bitbrains_sizes(data, vms, days=days)
     return Traces(
         data,
         tuple(slices),
@@ -71,7 +77,8 @@ def read_traces(
         events,
         tuple(traces.planetlab(data, slices)),
         tuple(traces.bitbrains(data, vms, days=days, events=events)),
-        tuple(traces.bitbrains_sizes(data, vms, days=days)),
+        tuple(sizes),
+        tuple(traces.vm_counts(sizes, days=days)),
         bitbrains_days=days,
     )
 

@@ -123,7 +123,7 @@ def _groups(wanted: Wanted, say: Say) -> list[Sequence[Series]]:
             raise InvalidInput(f"{data} has no {name}. Name the folder of the traces, or use --simulated.")
     say(f"Reading traces from {data} ...")
     traces = read_traces(data, wanted.vms, wanted.vms, wanted.days)
-    return [traces.planetlab_series, [*traces.bitbrains_series, *traces.size_series]]
+    return [traces.planetlab_series, traces.of_bitbrains]
 
 
 def _holds(series: Sequence[Series]) -> Holds:

@@ -44,7 +44,7 @@ def increases(series: Series) -> dict[date, float]:
 
 
 def of(series, vm_id: str, name: str) -> list[Series]:
-    return [one for one in series if one.labels["vm_id"] == vm_id and one.name == name]
+    return [one for one in series if one.labels.get("vm_id") == vm_id and one.name == name]
 
 
 def test_counters_grow_by_what_was_moved(real):

@@ -41,6 +41,9 @@ SIZES = {
 }
 """What a libvirt exporter shows of a VM's size -> column of the Bitbrains file and its unit."""
 STATE = "libvirt_domain_state_code"
+VM_COUNT = "novacron_vm_count"
+COUNT_MS = 300_000
+"""Milliseconds between two counts of VMs; of a VM that was silent for two of these nothing is known."""
 RUNNING, SHUT_OFF = 1.0, 5.0
 FIRST_SECONDS = 300
 """How long a trace's first sample is taken to have counted already."""
@@ -134,6 +137,24 @@ def bitbrains_sizes(
         shown = {name: theirs[column] * unit for name, (column, unit) in SIZES.items()}
         shown[STATE] = np.where(theirs["cpu_cores"] > 0, RUNNING, SHUT_OFF)
         found += [Series(name, labels, theirs["ts"], values) for name, values in shown.items()]
+    return found
+
+
+def vm_counts(sizes: Sequence[Series], first: date = BITBRAINS_FIRST, days: int = BITBRAINS_DAYS) -> list[Series]:
+    """Return how many VMs run, and how many are stopped, on each node: by the states in `sizes`."""
+    ts = np.arange(*window_ms(first, days), COUNT_MS, dtype=np.int64)
+    states = [one for one in sizes if one.name == STATE]
+    found = []
+    for tenant, node in sorted({(one.labels["tenant_id"], one.labels["node_id"]) for one in states}):
+        shown = []
+        for one in states:
+            if (one.labels["tenant_id"], one.labels["node_id"]) == (tenant, node):
+                at = np.searchsorted(one.ts_ms, ts, "right") - 1
+                fresh = (at >= 0) & (ts - one.ts_ms[np.maximum(at, 0)] <= 2 * COUNT_MS)
+                shown.append(np.where(fresh, one.values[at], np.nan))
+        for status, code in (("running", RUNNING), ("stopped", SHUT_OFF)):
+            labels = {"tenant_id": tenant, "node_id": node, "status": status}
+            found.append(Series(VM_COUNT, labels, ts, np.sum(np.array(shown) == code, axis=0).astype(np.float64)))
     return found
 
 
