@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -12,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from resources.errors import InvalidInput
+from resources.monitoring.server.connection import READ_TIMEOUT_SECONDS
+from resources.monitoring.server.failures import without_secrets
 from resources.partition import parse_day
 
 PREFIX = "ANALYTICS_"
@@ -59,7 +60,11 @@ class Settings(BaseModel):
         (), repr=False, description="More request headers, such as X-Scope-OrgID; their values are never shown."
     )
     source_read_timeout_seconds: float = Field(
-        60, gt=0, le=3600, description="Seconds without a byte after which a request is given up."
+        READ_TIMEOUT_SECONDS,
+        gt=0,
+        le=3600,
+        description="Seconds without a byte after which a request is given up; longer than the server gives a query "
+        "(Prometheus: 120), so that its own words arrive.",
     )
     source_request_timeout_seconds: float = Field(600, gt=0, le=86_400, description="Seconds a whole request may take.")
     source_attempts: int = Field(5, ge=1, le=20, description="Times a request is tried when it fails in passing.")
@@ -97,7 +102,9 @@ class Settings(BaseModel):
     )
     inventory_vm_label: str = Field("uuid", pattern=LABEL, description="Label of these queries that holds the VM's id.")
     inventory_name_label: str = Field("domain", pattern=LABEL, description="Label that holds the VM's name.")
-    libvirt_uri: str | None = Field(None, description="Where libvirt answers, such as qemu+ssh://node/system.")
+    libvirt_uri: str | None = Field(
+        None, repr=False, description="Where libvirt answers, such as qemu+ssh://node/system."
+    )
     resolution_seconds: int = Field(
         300, ge=60, le=3600, description="Width of a bucket of the sample tables, in seconds; must divide an hour."
     )
@@ -274,12 +281,14 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
 
 
 def _refuse_unknown(values: Mapping[str, tuple[Any, str]]) -> None:
-    for name, (value, origin) in values.items():
-        if name not in Settings.model_fields:
-            known = ", ".join(sorted(Settings.model_fields))
-            raise InvalidInput(
-                f"setting {name} = {shown(name, value)!r} ({origin}) does not exist. Settings are: {known}."
-            )
+    for name, (_, origin) in values.items():
+        if name in Settings.model_fields:
+            continue
+        # The value is not shown: it may be a secret under a name of its own.
+        said = f"setting {name} ({origin}) does not exist."
+        if f"{name}_file" in Settings.model_fields:
+            raise InvalidInput(f"{said} Write its value into a file, and set {name}_file to the path of that file.")
+        raise InvalidInput(f"{said} Settings are: {', '.join(sorted(Settings.model_fields))}.")
 
 
 def _explain(problem: Any, values: Mapping[str, tuple[Any, str]]) -> str:
@@ -295,10 +304,13 @@ def _explain(problem: Any, values: Mapping[str, tuple[Any, str]]) -> str:
 def shown(name: str, value: Any) -> Any:
     """Return a setting's value as it may be printed: without the secrets that headers and addresses may hold."""
     if name == "source_headers" and value:
-        pairs = value.items() if isinstance(value, dict) else value
-        return {key: "***" for key, _ in pairs} if not isinstance(value, str) else "***"
-    if name.endswith("_url") and isinstance(value, str):
-        return re.sub(r"//[^/]*@", "//***@", value)
+        if isinstance(value, dict):
+            value = [[*pair] for pair in value.items()]
+        if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+            return {str(key): "***" for key, _ in value}
+        return "***"
+    if name.endswith(("_url", "_uri")) and value is not None:
+        return without_secrets(str(value))
     return value
 
 

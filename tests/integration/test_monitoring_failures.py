@@ -163,7 +163,7 @@ ERRORS = {
     "page as JSON": (answer(200, PAGE), PermanentFailure, "HTML page titled 'Sign in'"),
     "error": (failed_with(200, "execution", "expanding series: disk"), PermanentFailure, "expanding series: disk"),
     "timeout": (failed_with(200, "timeout", "query timed out in expression evaluation"), PermanentFailure, "timed out"),
-    "busy": (failed_with(200, "internal", "too many outstanding requests"), TransientFailure, "cannot answer"),
+    "busy": (failed_with(200, "internal", "too many outstanding requests"), TransientFailure, "too many outstanding"),
     "gateway": (answer(502, PAGE, "text/html"), TransientFailure, "HTTP 502 with an HTML page titled 'Sign in'"),
     "overload": (answer(429, b"slow down", "text/plain"), TransientFailure, "HTTP 429, 'slow down'"),
     "empty": (answer(200, b""), PermanentFailure, "it is no JSON"),

@@ -38,6 +38,9 @@ from tests.servers.victoriametrics import load, victoriametrics
 
 pytestmark = pytest.mark.integration
 
+LAST = "/api/v1/label/__name__/values"
+"""The path that is asked last: whether there are series that name no VM."""
+
 
 def test_a_server_that_goes_down_fails_every_processor_and_keeps_every_table(prometheus_simulated, tmp_path):
     """Stops an outage from emptying what was stored, and a server that is back from giving other bytes."""
@@ -102,7 +105,7 @@ def test_a_restart_is_waited_for(prometheus_simulated, tmp_path):
     with swapping(prometheus_simulated.process, starting) as proxy:
         settings = home(tmp_path / "other", "prometheus", proxy.url, source_attempts=2)
         assert compute(settings).sha256 == whole
-        assert [one.path for one in proxy.passed] == [LIST, LIST, "/api/v1/read", "/api/v1/read"]
+        assert [one.path for one in proxy.passed] == [LIST, LIST, "/api/v1/read", "/api/v1/read", LAST, LAST]
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +209,7 @@ def test_a_run_is_tried_again_when_the_server_may_be_back(prometheus_simulated, 
         assets = assets_of(settings, "vm_resources")
         ran = materialize(settings, instance_with(settings, "acme"), assets, partition_key=Partition("acme", DAY).key)
         assert ran.success
-        assert [one.path for one in proxy.passed] == [LIST, LIST, LIST, "/api/v1/read"]
+        assert [one.path for one in proxy.passed] == [LIST, LIST, LIST, "/api/v1/read", LAST]
     assert set(hashes(settings)) == {f"tenant=acme/vm_resources/day={DAY}.parquet"}
 
 

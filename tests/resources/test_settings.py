@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from resources.errors import InvalidInput
-from resources.settings import FILE_NAME, Settings, describe_range, given_settings, load_settings
+from resources.monitoring.server.connection import Connection
+from resources.settings import FILE_NAME, Settings, describe_range, given_settings, load_settings, shown
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_process_environment_is_the_default(home, monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"ANALYTICS_NOTHING": "1"}, "setting nothing = '1' (environment variable ANALYTICS_NOTHING) does not exist"),
+        ({"ANALYTICS_NOTHING": "1"}, "setting nothing (environment variable ANALYTICS_NOTHING) does not exist"),
         ({"ANALYTICS_QUERY_THREADS": "many"}, "setting query_threads = 'many' (environment variable"),
         ({"ANALYTICS_QUERY_THREADS": "0"}, "Allowed: 1 to 256"),
         ({"ANALYTICS_QUERY_THREADS": ""}, "query_threads = ''"),
@@ -74,7 +75,7 @@ def test_the_process_environment_is_the_default(home, monkeypatch):
         ({"ANALYTICS_ASSET_OWNER": "somebody"}, "text that matches"),
         ({"ANALYTICS_HOME": ""}, "setting home = '' (environment variable ANALYTICS_HOME) is no folder"),
         ({"ANALYTICS_HOME": "~nobody-of-this-name/x"}, "setting home = '~nobody-of-this-name/x' (environment"),
-        ({"ANALYTICS_": "1"}, "setting  = '1' (environment variable ANALYTICS_) does not exist"),
+        ({"ANALYTICS_": "1"}, "setting  (environment variable ANALYTICS_) does not exist"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value_and_range(environment, said):
@@ -86,8 +87,8 @@ def test_a_wrong_variable_is_named_with_its_value_and_range(environment, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nothing = 1", "setting nothing = 1 ({file}) does not exist. Settings are: asset_owner"),
-        ("[query]\nthreads = 1", "setting query = {{'threads': 1}} ({file}) does not exist"),
+        ("nothing = 1", "setting nothing ({file}) does not exist. Settings are: asset_owner"),
+        ("[query]\nthreads = 1", "setting query ({file}) does not exist"),
         ("query_threads = 'many'", "setting query_threads = 'many' ({file}) is wrong"),
         ("query_threads = true", "true and false are not values of it"),
         ("query_threads = [1]", "query_threads = [1]"),
@@ -146,16 +147,64 @@ def test_every_setting_is_described_with_its_range(name):
 
 def test_a_secret_of_a_wrong_setting_is_not_shown(home):
     """Stops a password in an address, or a header's value, from reaching a terminal or a log."""
-    for environment in (
-        {"ANALYTICS_PROMETHEUS_URL": "http://operator:hunter2@prometheus:9090"},
-        {"ANALYTICS_SOURCE_HEADERS": '{"X-Key": 5, "X-Other": "hunter2"}'},
-        {"ANALYTICS_SOURCE_HEADERS": "hunter2"},
+    for name, value in (
+        ("PROMETHEUS_URL", "http://operator:hunter2@prometheus:9090"),
+        ("PROMETHEUS_URL", "http://prometheus:9090/?token=hunter2"),
+        ("PROMETHEUS_URL", "http://operator:one/hunter2@prometheus:9090"),
+        ("PROMETHEUS_URL", "http://operator:hunter2?two@prometheus:9090"),
+        ("VICTORIAMETRICS_URL", "operator:hunter2@victoria:8428"),
+        ("SOURCE_HEADERS", '{"X-Key": 5, "X-Other": "hunter2"}'),
+        ("SOURCE_HEADERS", "hunter2"),
+        ("SOURCE_PASSWORD", "hunter2"),
+        ("SOURCE_BEARER_TOKEN", "hunter2"),
+        ("PROMETHEUS_PASSWORD", "hunter2"),
     ):
-        with pytest.raises(InvalidInput) as caught:
-            load_settings(home, environment)
+        with pytest.raises(
+            InvalidInput, match=f"setting {name.lower()} .*environment variable ANALYTICS_{name}"
+        ) as caught:
+            load_settings(home, {f"ANALYTICS_{name}": value})
         assert "hunter2" not in str(caught.value)
-    settings = load_settings(home, {"ANALYTICS_SOURCE_HEADERS": '{"X-Key": "hunter2"}'})
+    for text in (
+        'source_password = "hunter2"',
+        '[prometheus]\npassword = "hunter2"',
+        'prometheus_url = ["http://operator:hunter2@prometheus:9090"]',
+        'libvirt_uri = ["qemu+tls://operator:hunter2@node/system"]',
+        'source_headers = ["X-Key: hunter2"]',
+        'source_headers = [["X-Key", "hunter2"]]',
+        'source_headers = [["X-Key", "hunter2"], 5]',
+        'source_headers = [[["hunter2"], "hunter2"], 5]',
+        'source_headers = "hunter2"',
+        "source_headers = 5",
+        'source_headers = {X-Key = "hunter2", X-Other = 5}',
+    ):
+        write(home, text)
+        with pytest.raises(InvalidInput, match=r"setting .*analytics\.toml") as caught:
+            load_settings(home, {})
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_in_its_own_setting_is_sent_to_a_file(home):
+    """Stops one who set a password directly from reading a list of all settings for the one that takes a file."""
+    for name in ("source_password", "source_bearer_token", "source_ca"):
+        with pytest.raises(InvalidInput, match=f"into a file, and set {name}_file to the path of that file"):
+            load_settings(home, {f"ANALYTICS_{name.upper()}": "hunter2"})
+
+
+def test_a_secret_of_a_right_setting_is_not_shown(home):
+    """Stops what a header or a libvirt address holds from being printed with the settings in force."""
+    given = {"SOURCE_HEADERS": '{"X-Key": "hunter2"}', "LIBVIRT_URI": "qemu+tls://op:hunter2@node/system?pin=hunter2"}
+    settings = load_settings(home, {f"ANALYTICS_{name}": value for name, value in given.items()})
     assert "hunter2" not in repr(settings)
+    plain = settings.model_dump(mode="json")
+    assert shown("source_headers", plain["source_headers"]) == {"X-Key": "***"}
+    assert shown("libvirt_uri", plain["libvirt_uri"]) == "qemu+tls://***@node/system?***"
+    assert shown("libvirt_uri", "qemu+ssh://node/system") == "qemu+ssh://node/system"
+    assert [shown(name, plain[name]) for name in ("prometheus_url", "source_attempts")] == [None, 5]
+
+
+def test_a_query_has_the_time_that_prometheus_gives_it():
+    """Stops our own silence from ending a query before the server says that it took too long."""
+    assert Settings().source_read_timeout_seconds == Connection("http://prometheus").read_timeout_seconds > 120
 
 
 def test_tables_come_alike_from_the_file_and_the_environment(home):

@@ -15,8 +15,9 @@ from resources.monitoring.prometheus.series import Joined, Samples, asked, joine
 from resources.monitoring.selector import Selector
 from resources.monitoring.server.api import LATEST_MS, as_promql, as_seconds, open_envelope
 from resources.monitoring.server.failures import Refused, shown
-from resources.monitoring.server.http import HttpClient
+from resources.monitoring.server.http import Answer, HttpClient
 from resources.monitoring.server.reader import Read
+from resources.monitoring.server.verdict import Question
 
 PATH = "/api/v1/query"
 METHOD = "query"
@@ -42,12 +43,16 @@ class RangeSelector:
         # first millisecond whether the server counts its open end in (2.x) or not (3.x).
         query = as_promql(f"{selector}[{end_ms - start_ms}ms]")
         form = {"query": query, "time": as_seconds(end_ms - 1), "nocache": "1"}
-        answer = self._client.send("POST", PATH, form=form, what=what)
-        with _no_collection():
-            envelope = open_envelope(answer, self._client.question(what))
-            del answer
-            series, more = _series(envelope.data, origin(self._client.connection.url, what))
-            return Read(joined_samples(series, start_ms, end_ms), METHOD, (*envelope.warnings, *more))
+        about = origin(self._client.connection.url, what)
+
+        def decoded(answer: Answer, question: Question) -> Read:
+            with _no_collection():
+                envelope = open_envelope(answer, question)
+                del answer
+                series, more = _series(envelope.data, about)
+                return Read(joined_samples(series, start_ms, end_ms), METHOD, (*envelope.warnings, *more))
+
+        return self._client.ask("POST", PATH, decoded, form=form, what=what)
 
 
 @contextmanager

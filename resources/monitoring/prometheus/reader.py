@@ -17,9 +17,6 @@ WAYS: Mapping[str, Callable[[HttpClient], Reader]] = {
 }
 """The ways to read, best first."""
 
-DENIED = (401, 403)
-"""Statuses that no other way to read would mend."""
-
 
 class PrometheusReader:
     """A `Reader` that begins with the best of `WAYS` and stays with the first that the server answers.
@@ -38,24 +35,36 @@ class PrometheusReader:
 
         Raises:
             TooMuch, TransientFailure: as `Reader.read`.
-            PermanentFailure: no way is left that the server answers; the message is the last one's.
+            PermanentFailure: no way is left that the server answers; the message is the first one's, and the last
+                one's where the server refuses that for another reason.
         """
-        while True:
-            name, reader = self._ways[0]
+        refusals: dict[str, Refused] = {}
+        for name, reader in self._ways:
             try:
-                return reader.read(selector, start_ms, end_ms)
+                read = reader.read(selector, start_ms, end_ms)
             except Refused as error:
                 # A damaged chunk is no refusal: another way would hide it.
-                if error.status in DENIED or not self._pass_over(name, error):
+                if not _may_be_this_way_only(error):
                     raise
+                refusals[name] = error
+            else:
+                self._pass_over(refusals)
+                return read
+        first, last = refusals[next(iter(refusals))], refusals[name]
+        if last.status == first.status:
+            raise first
+        raise Refused(f"{first} By {name} it refuses too: {last}", first.status) from last
 
-    def _pass_over(self, name: str, error: Refused) -> bool:
-        """Give up the way `name`; return whether another is left."""
+    def _pass_over(self, refusals: Mapping[str, Refused]) -> None:
+        """Give up the ways that were refused, now that a later one was answered: it was not the server as such."""
         with self._lock:
-            if self._ways[0][0] != name:
-                return True  # another thread found out first
-            if len(self._ways) == 1:
-                return False
-            self._ways = self._ways[1:]
-            self.passed_over[name] = str(error)
-            return True
+            self._ways = [(name, reader) for name, reader in self._ways if name not in refusals]
+            self.passed_over.update({name: str(error) for name, error in refusals.items()})
+
+
+def _may_be_this_way_only(refusal: Refused) -> bool:
+    """Return whether another way may be open. A login page or a redirect, which may pass, stands before all of them.
+
+    A gateway may deny (401, 403) what it does not know, and let queries through.
+    """
+    return refusal.status is None or refusal.status >= 400

@@ -25,6 +25,7 @@ from resources.monitoring.selector import Selector
 from resources.monitoring.server.failures import Refused, shown
 from resources.monitoring.server.http import Answer, HttpClient
 from resources.monitoring.server.reader import RawSeries, Read
+from resources.monitoring.server.verdict import Question
 
 PATH = "/api/v1/read"
 HEADERS = {
@@ -59,16 +60,19 @@ class RemoteRead:
 
         Raises:
             InvalidInput: the window is none.
-            TransientFailure: no answer, or a damaged one.
+            TransientFailure: no answer, or a damaged one in every attempt.
             PermanentFailure: the server refuses, is no Prometheus, or has native histograms under this name.
         """
         what = asked(selector, start_ms, end_ms)
         request = wire.encode_request(selector, start_ms, end_ms, _ACCEPT[self._method])
-        answer = self._client.send("POST", PATH, body=request, headers=HEADERS, what=what)
         about = origin(self._client.connection.url, what)
-        kind = _kind(answer, about)
-        read = _chunks if kind == "chunks" else _samples
-        return Read(read(answer.body, start_ms, end_ms, about), f"remote-read {kind}")
+
+        def decoded(answer: Answer, question: Question) -> Read:
+            kind = _kind(answer, about)
+            read = _chunks if kind == "chunks" else _samples
+            return Read(read(answer.body, start_ms, end_ms, about), f"remote-read {kind}")
+
+        return self._client.ask("POST", PATH, decoded, body=request, headers=HEADERS, what=what)
 
 
 def _kind(answer: Answer, about: str) -> Method:

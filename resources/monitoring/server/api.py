@@ -15,9 +15,9 @@ import orjson
 from numpy.typing import NDArray
 
 from resources.errors import InvalidInput
-from resources.monitoring.server.failures import Refused, ServerUnavailable, shown
+from resources.monitoring.server.failures import Refused, shown
 from resources.monitoring.server.http import Answer, HttpClient
-from resources.monitoring.server.verdict import Question, TryAgain, judge_words, read_words
+from resources.monitoring.server.verdict import Question, judge_words, read_words
 
 DAY_MS = 86_400_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01
@@ -82,7 +82,7 @@ class Range:
 class PrometheusApi:
     """Asks a server through its JSON API. Times are milliseconds; windows are `[start_ms, end_ms)`.
 
-    All methods raise as `HttpClient.send`, and Refused where an answer is not what the API says.
+    All methods raise as `HttpClient.ask`, and Refused where an answer is not what the API says.
     """
 
     def __init__(self, client: HttpClient) -> None:
@@ -207,8 +207,7 @@ class PrometheusApi:
         return answer.ts_ms
 
     def _ask(self, method: str, path: str, form: list[tuple[str, str]], what: str) -> Envelope:
-        answer = self._client.send(method, path, form=form, what=what)
-        return open_envelope(answer, self._client.question(what))
+        return self._client.ask(method, path, open_envelope, form=form, what=what)
 
     def _malformed(self, what: str, cause: str) -> Refused:
         return _malformed(self._client.question(what), cause)
@@ -257,7 +256,7 @@ def open_envelope(answer: Answer, question: Question) -> Envelope:
     """Return data and warnings of the API's `{"status": "success", ...}`.
 
     Raises:
-        TooMuch, ServerUnavailable: it says error in spite of status 200, in words that mean these.
+        TooMuch, TryAgain: it says error in spite of status 200, in words that mean these.
         Refused: it says another error, or is no such envelope.
     """
     try:
@@ -271,15 +270,8 @@ def open_envelope(answer: Answer, question: Question) -> Envelope:
         raise _malformed(question, "it has no status of success or error")
     if content["status"] == "error":
         words = read_words(question, answer.status, answer.content_type, answer.body)
-        try:
-            judge_words(question, words)
-        except TryAgain as setback:
-            if setback.heavy:
-                raise question.too_much(setback.cause) from setback
-            raise ServerUnavailable(
-                f"{question.server} cannot answer {shown(question.what)} now: {setback.cause}. Try again later."
-            ) from setback
-        raise question.refused(f"{words.as_cause()}, although the status says success", "Mend the query.", 200)
+        judge_words(question, words)
+        raise question.refused(f"{words.as_cause(question)}, although the status says success", "Mend the query.", 200)
     if "data" not in content:
         raise _malformed(question, "it has no data")
     warnings = content.get("warnings") or []

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from resources.errors import InvalidInput
-from resources.monitoring.server.failures import shown
+from resources.monitoring.server.failures import shown, without_secrets
 
 URL = "source_url"
 BEARER_TOKEN_FILE = "source_bearer_token_file"  # noqa: S105 - the name of a setting
@@ -26,7 +26,12 @@ READ_TIMEOUT = "source_read_timeout_seconds"
 REQUEST_TIMEOUT = "source_request_timeout_seconds"
 ATTEMPTS = "source_attempts"
 
+READ_TIMEOUT_SECONDS = 130
+"""Longer than the two minutes that Prometheus gives a query, so that its own words arrive first."""
+
 MAX_SECRET_BYTES = 64 * 1024
+# A shorter value of a header, such as a tenant's number, is part of many words that it would garble.
+SHORTEST_SECRET = 6
 MAX_ATTEMPTS = 20
 MAX_TIMEOUT_SECONDS = 86_400
 
@@ -54,7 +59,7 @@ class Connection:
 
     `url` is http or https with an optional path prefix (`https://host/prometheus`) and nothing
     else: it is shown in messages. `headers` go with every request (such as `X-Scope-OrgID`); their
-    values are treated as secrets. `ca_file` replaces the system's certificate authorities.
+    values are not shown. `ca_file` replaces the system's certificate authorities.
     `read_timeout_seconds` is the longest silence, `request_timeout_seconds` the longest time from
     sent request to whole answer, both of one attempt; `attempts` counts all of them. Messages call
     the URL by the name of the setting that it came from, `url_setting`.
@@ -69,8 +74,7 @@ class Connection:
     password_file: Path | None = None
     ca_file: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
-    # Longer than the two minutes that Prometheus gives a query, so that its own words arrive first.
-    read_timeout_seconds: float = 130.0
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS
     request_timeout_seconds: float = 600.0
     attempts: int = 5
     url_setting: str = URL
@@ -151,7 +155,7 @@ class Connection:
         Raises:
             InvalidInput: a file is missing, unreadable, empty or holds what no header can carry.
         """
-        secrets = [*self.headers.values()]
+        secrets = [value for value in self.headers.values() if len(value) >= SHORTEST_SECRET]
         given = _authorization(self.headers)
         if given is not None:
             return Credentials(self.headers, (*secrets, *given.split()[1:]), f"Authorization in {HEADERS}")
@@ -196,12 +200,12 @@ def _checked_url(url: str, setting: str) -> SplitResult:
         raise InvalidInput(f"{setting} is no URL. Write it as http://HOST:PORT or https://HOST/PREFIX.") from None
     if "@" in url:
         raise InvalidInput(
-            f"{setting} = {_without_secrets(url)} holds credentials, and URLs are logged. "
+            f"{setting} = {shown(without_secrets(url))} holds credentials, and URLs are logged. "
             f"Set {BEARER_TOKEN_FILE}, or {USERNAME} and {PASSWORD_FILE}, and remove them from the URL."
         )
     if "?" in url or "#" in url:
         raise InvalidInput(
-            f"{setting} = {_without_secrets(url)} holds a query or fragment (`?` or `#`). "
+            f"{setting} = {shown(without_secrets(url))} holds a query or fragment (`?` or `#`). "
             f"Give scheme, host, port and path prefix only; what identifies you belongs in {HEADERS}."
         )
     if parts.scheme not in ("http", "https") or not host or port == 0:
@@ -214,13 +218,6 @@ def _checked_url(url: str, setting: str) -> SplitResult:
             f"Encode a path as %XX, and a host name outside ASCII as xn--."
         )
     return parts
-
-
-def _without_secrets(url: str) -> str:
-    """Return `url` without user, password, query and fragment, to be shown."""
-    place = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, separator, rest = place.rpartition("://")
-    return shown(f"{scheme}{separator}{rest.rpartition('@')[2]}" if "@" not in scheme else rest.rpartition("@")[2])
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,12 @@
 """How talking to a monitoring server can fail, and how foreign text is shown in such a message."""
 
+import re
+
 from resources.errors import PermanentFailure, TransientFailure
 
 SHOWN_CHARACTERS = 200
+
+_SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*:)?//")
 
 
 class ServerUnavailable(TransientFailure):
@@ -33,3 +37,18 @@ def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     if len(quoted) > 2 * limit:  # escapes are up to ten times as long as what they stand for
         quoted = quoted[: 2 * limit] + "..."
     return quoted if len(text) <= limit else f"{quoted} and {len(text) - limit} more characters"
+
+
+def without_secrets(url: str) -> str:
+    """Return `url` with `***` in place of user, password, query and fragment, so that it can be shown.
+
+    It need not be a good one: whatever stands before an `@` may be a password, and is not shown.
+    """
+    start = _SCHEME.match(url)
+    scheme = start.group() if start else ""
+    mark = re.search("[?#]", url)
+    place = url[: mark.start()] if mark else url
+    if "@" in url[len(place) :]:  # a password that holds the mark, or a query that holds an address
+        return f"{scheme}***"
+    _, at, host = place.rpartition("@")
+    return (f"{scheme}***@{host}" if at else place) + (f"{mark.group()}***" if mark else "")

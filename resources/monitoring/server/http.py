@@ -1,14 +1,17 @@
 """Sends requests to one server until a whole answer has come, or says why none can."""
 
+import contextlib
 import http.client
 import io
 import logging
 import random
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -21,8 +24,9 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from resources.errors import InvalidInput
-from resources.monitoring.server.bounded import CONNECT_SECONDS, DeadlinePassed, open_pool
+from resources.errors import InvalidInput, TransientFailure
+from resources.monitoring.server.bounded import BUFFER_BYTES, CONNECT_SECONDS, DeadlinePassed, open_pool
+from resources.monitoring.server.compressed import DEFLATE, GZIP, unpacked
 from resources.monitoring.server.connection import CA_FILE, READ_TIMEOUT, REQUEST_TIMEOUT, Connection
 from resources.monitoring.server.failures import Refused, ServerUnavailable, TooMuch, shown
 from resources.monitoring.server.verdict import Question, TryAgain, judge
@@ -32,24 +36,29 @@ __all__ = ["Answer", "HttpClient", "Refused", "ServerUnavailable", "TooMuch"]
 MAX_BODY_BYTES = 2 * 1024**3
 # Enough of an error's body to find the server's words in.
 MAX_WORDS_BYTES = 64 * 1024
+# A question over which the server runs out of time is cut after so many attempts: the parts are what helps.
+HEAVY_ATTEMPTS = 2
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 KEPT_CONNECTIONS = 16
 
-_PIECE_BYTES = 256 * 1024
+_PACKED = GZIP | {DEFLATE}
 # Remote-read bodies are snappy by their own protocol and are left as they are.
-_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate", "snappy"})
+_ENCODINGS = _PACKED | {"", "identity", "snappy"}
+# What reading a body may end in. ValueError: a chunk of negative length.
+_BROKEN = (HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error)
 # What OpenSSL says of a server that answers a TLS hello with plain text.
 _PLAIN_TEXT = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 
 _log = logging.getLogger(__name__)
 
 Form = Mapping[str, str] | Iterable[tuple[str, str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer with status 200. `body` is decoded where the server compressed it with gzip."""
+    """A whole answer with status 200. `body` is unpacked where gzip or deflate packed it on its way."""
 
     status: int
     content_type: str
@@ -108,11 +117,26 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         what: str,
     ) -> Answer:
-        """Return the answer to a request, once its whole body is here.
+        """Return the answer to a request, once its whole body is here; else as `ask`."""
+        return self.ask(method, path, _undecoded, form=form, body=body, headers=headers, what=what)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        decode: Callable[[Answer, Question], T],
+        *,
+        form: Form | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        what: str,
+    ) -> T:
+        """Return what `decode` makes of the whole answer to a request.
 
         `path` follows the server's path prefix. `form` becomes the query of a GET, else the body.
         `headers` are added to the connection's. `what` names the request in messages; it may hold
         anything. A failed attempt is repeated from the start, after a growing and jittered wait.
+        An attempt has failed, too, when `decode` raises TransientFailure or TryAgain.
 
         Raises:
             ServerUnavailable: every attempt failed.
@@ -122,21 +146,30 @@ class HttpClient:
         """
         target, payload, sent = self._prepare(method, path, form, body, headers or {})
         attempts = self.connection.attempts
+        heavy = 0
         for attempt in range(1, attempts + 1):
             question = self.question(what)
             try:
-                return self._attempt(question, method, target, payload, _merged(sent, question.credentials.headers))
+                given = _merged(sent, question.credentials.headers)
+                # The answer has no name here, so that `decode` can let go of it.
+                return decode(self._attempt(question, method, target, payload, given), question)
             except TryAgain as setback:
+                heavy += setback.heavy
+                if attempt == attempts or heavy == HEAVY_ATTEMPTS:
+                    raise _given_up(question, setback, attempt) from setback
+                wait = self._announce(attempt, f"{question.server}: {question.clean(setback.cause)}", setback)
+            except TransientFailure as failure:  # of `decode`; it names server and request itself
                 if attempt == attempts:
-                    raise _given_up(question, setback, attempts) from setback
-                wait = max(_backoff_seconds(attempt), setback.wait_seconds)
-                # What takes long says why: to the terminal, and to a run's log in the UI.
-                _log.warning(
-                    "%s: %s; attempt %d of %d, again in %.1f s",
-                    question.server, question.clean(setback.cause), attempt, attempts, wait,
-                )  # fmt: skip
+                    raise ServerUnavailable(f"{failure} It was so in {_tries(attempts)}.") from failure
+                wait = self._announce(attempt, question.clean(str(failure)))
             self._sleep(wait)
         raise AssertionError("attempts is at least 1")
+
+    def _announce(self, attempt: int, cause: str, setback: TryAgain | None = None) -> float:
+        """Return how long to wait after an attempt, and log why: what takes long says so, in a run's log too."""
+        wait = max(_backoff_seconds(attempt), setback.wait_seconds if setback else 0.0)
+        _log.warning("%s; attempt %d of %d, again in %.1f s", cause, attempt, self.connection.attempts, wait)
+        return wait
 
     def _prepare(
         self, method: str, path: str, form: Form | None, body: bytes | None, headers: Mapping[str, str]
@@ -166,9 +199,8 @@ class HttpClient:
         except (HTTPError, http.client.HTTPException, OSError) as error:
             raise self._failed(question, error) from error
         try:
-            body = self._read(question, response)
-        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-            # ValueError: a chunk of negative length
+            body = self._read(question, response) if response.status == 200 else _beginning(response)
+        except _BROKEN as error:
             raise self._failed(question, error) from error
         finally:
             # A no-op where the whole answer was read and the connection is kept.
@@ -177,24 +209,20 @@ class HttpClient:
         return Answer(response.status, response.headers.get("Content-Type", ""), body)
 
     def _read(self, question: Question, response: urllib3.BaseHTTPResponse) -> bytes:
-        """Return the whole body of an answer to take, or the beginning of one with another status."""
-        good = response.status == 200
-        announced = getattr(response, "length_remaining", None)
-        if good:
-            self._check_head(question, response, announced)
-        pieces = io.BytesIO()
-        for piece in response.stream(_PIECE_BYTES, decode_content=True):
-            pieces.write(piece)
-            if good and pieces.tell() > self._max_body_bytes:
+        """Return the whole body of an answer to take."""
+        encoding = _encoding(response)
+        self._check_head(question, response, encoding)
+        content = io.BytesIO()
+        pieces: Iterable[bytes] = response.stream(BUFFER_BYTES, decode_content=False)
+        for piece in unpacked(pieces, encoding) if encoding in _PACKED else pieces:
+            content.write(piece)
+            if content.tell() > self._max_body_bytes:
                 raise self._too_long(question, "its answer is longer")
-            if not good and pieces.tell() > MAX_WORDS_BYTES:
-                break
-        else:
-            response.release_conn()
-        return pieces.getvalue()
+        response.release_conn()
+        return content.getvalue()
 
-    def _check_head(self, question: Question, response: urllib3.BaseHTTPResponse, announced: int | None) -> None:
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    def _check_head(self, question: Question, response: urllib3.BaseHTTPResponse, encoding: str) -> None:
+        announced = getattr(response, "length_remaining", None)
         if encoding not in _ENCODINGS:
             raise question.refused(
                 f"its answer is encoded as {shown(encoding)}, which was not asked for", "Ask whoever runs the proxy."
@@ -235,6 +263,8 @@ class HttpClient:
             return TryAgain("its answer broke off before the end")
         if isinstance(error, ProtocolError) and isinstance(causes[-1], OSError):
             return TryAgain(f"the connection broke: {_system_words(causes)}")
+        if isinstance(error, zlib.error):
+            return TryAgain(f"its compressed answer is broken: {error}")
         said = question.clean(str(error))
         return TryAgain(f"its answer is broken: {type(error).__name__} {shown(said)}")
 
@@ -259,6 +289,36 @@ class HttpClient:
         return TryAgain(f"the TLS connection broke ({reason})")
 
 
+def _undecoded(answer: Answer, question: Question) -> Answer:
+    return answer
+
+
+def _encoding(response: urllib3.BaseHTTPResponse) -> str:
+    return response.headers.get("Content-Encoding", "").strip().lower()
+
+
+def _beginning(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the beginning of an error's body, as far as it comes: its status says enough without."""
+    packed, content = bytearray(), bytearray()
+    with contextlib.suppress(*_BROKEN):
+        while len(packed) < MAX_WORDS_BYTES:
+            # No more than is there, because what follows may never come.
+            piece = response.read1(MAX_WORDS_BYTES - len(packed), decode_content=False)
+            if not piece:
+                response.release_conn()
+                break
+            packed += piece
+    encoding = _encoding(response)
+    if encoding not in _PACKED:
+        return bytes(packed)
+    with contextlib.suppress(*_BROKEN):
+        for piece in unpacked([bytes(packed)], encoding):
+            content += piece
+            if len(content) >= MAX_WORDS_BYTES:
+                break
+    return bytes(content[:MAX_WORDS_BYTES])
+
+
 def _merged(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
     """Return both sets of headers; where both set one, whatever its case, the second has it."""
     replaced = {name.lower() for name in second}
@@ -271,13 +331,16 @@ def _backoff_seconds(attempt: int) -> float:
 
 
 def _given_up(question: Question, setback: TryAgain, attempts: int) -> TooMuch | ServerUnavailable:
-    tries = f"{attempts} attempts" if attempts > 1 else "1 attempt"
     if setback.heavy:
-        return question.too_much(f"it ran out of time in {tries}; the last: {setback.cause}")
+        return question.too_much(f"it ran out of time in {_tries(attempts)}; the last: {setback.cause}")
     return ServerUnavailable(
-        f"{question.server} gave no answer to {shown(question.what)} in {tries}; the last: {setback.cause}. "
+        f"{question.server} gave no answer to {shown(question.what)} in {_tries(attempts)}; the last: {setback.cause}. "
         f"Check that it runs and that {question.url_setting} is its address, then try again."
     )
+
+
+def _tries(attempts: int) -> str:
+    return f"{attempts} attempts" if attempts > 1 else "1 attempt"
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:

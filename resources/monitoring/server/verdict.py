@@ -87,15 +87,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Words:
-    """What an answer says went wrong. `text` is the server's, without secrets; `as_cause` quotes it."""
+    """What an answer says went wrong, in the server's own words.
+
+    These decide what it means, and may repeat secrets; `as_cause` quotes them without any.
+    """
 
     status: int
-    text: str
-    error_type: str = ""
+    text: str = field(repr=False)
+    error_type: str = field(default="", repr=False)
     page: bool = False
 
-    def as_cause(self) -> str:
-        said = shown(f"{self.error_type}: {self.text}" if self.error_type else self.text)
+    def as_cause(self, question: Question) -> str:
+        said = shown(question.clean(f"{self.error_type}: {self.text}" if self.error_type else self.text))
         if self.page:
             return f"HTTP {self.status} with an HTML page titled {said}, so it came from a proxy or another server"
         return f"HTTP {self.status}, {said}" if self.text else f"HTTP {self.status} without a word"
@@ -109,12 +112,12 @@ def read_words(question: Question, status: int, content_type: str, body: bytes) 
         answer = None
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
         error_type = answer.get("errorType")
-        error_type = error_type if isinstance(error_type, str) else ""
-        return Words(status, _ECHO.sub("", question.clean(answer["error"])), question.clean(error_type))
-    text = question.clean(body.decode("utf-8", "replace"))
+        return Words(status, _ECHO.sub("", answer["error"]), error_type if isinstance(error_type, str) else "")
+    text = body.decode("utf-8", "replace")
     if is_page(content_type, body):
-        title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
-        return Words(status, question.clean(" ".join(html.unescape(title[1]).split())) if title else "", page=True)
+        # A secret is looked for as the page writes it, before escapes and spaces of the title go.
+        title = re.search(r"<title[^>]*>([^<]*)", question.clean(text), re.IGNORECASE)
+        return Words(status, " ".join(html.unescape(title[1]).split()) if title else "", page=True)
     return Words(status, _ECHO.sub("", text).strip())
 
 
@@ -137,7 +140,9 @@ def judge(question: Question, status: int, headers: Mapping[str, str], body: byt
         if is_page(content_type, body):
             words = read_words(question, status, content_type, body)
             raise question.refused(
-                words.as_cause(), f"Is {question.url_setting} the metrics server? Does a proxy want a login?", status
+                words.as_cause(question),
+                f"Is {question.url_setting} the metrics server? Does a proxy want a login?",
+                status,
             )
         return
     if status in _REDIRECTS:
@@ -149,21 +154,21 @@ def judge(question: Question, status: int, headers: Mapping[str, str], body: byt
         )
     words = read_words(question, status, content_type, body)
     judge_words(question, words, _wait_seconds(headers))
-    raise question.refused(words.as_cause(), _advice(question, words), status)
+    raise question.refused(words.as_cause(question), _advice(question, words), status)
 
 
 def judge_words(question: Question, words: Words, wait_seconds: float = 0.0) -> None:
     """Raise TryAgain or TooMuch where status or words mean that; return where they mean neither."""
-    text, status = words.text.lower(), words.status
+    text, status, cause = words.text.lower(), words.status, words.as_cause(question)
     if status not in (401, 403, 404, 407, 429) and not words.page:
         if _BUSY.search(text):
-            raise TryAgain(words.as_cause(), wait_seconds)
+            raise TryAgain(cause, wait_seconds)
         if words.error_type == "timeout" or (words.error_type != "bad_data" and _TIMED_OUT.search(text)):
-            raise TryAgain(words.as_cause(), wait_seconds, heavy=True)
+            raise TryAgain(cause, wait_seconds, heavy=True)
         if status == 413 or _TOO_MUCH.search(text):
-            raise question.too_much(words.as_cause())
+            raise question.too_much(cause)
     if status in _TRANSIENT or (status >= 500 and status not in _NOT_OFFERED):
-        raise TryAgain(words.as_cause(), wait_seconds)
+        raise TryAgain(cause, wait_seconds)
 
 
 def _advice(question: Question, words: Words) -> str:

@@ -4,7 +4,6 @@ The export writes infinities as bare words, which no JSON is; newer versions wri
 Of the NaN only Prometheus's stale marker is ever stored, and it comes as `null` or `NaN`.
 """
 
-import contextlib
 import io
 import re
 from typing import Any
@@ -17,7 +16,7 @@ from resources.monitoring.prometheus.series import Joined, Samples, asked, begin
 from resources.monitoring.selector import Selector
 from resources.monitoring.server.api import as_seconds
 from resources.monitoring.server.failures import Refused, shown
-from resources.monitoring.server.http import MAX_WORDS_BYTES, HttpClient
+from resources.monitoring.server.http import MAX_WORDS_BYTES, Answer, HttpClient
 from resources.monitoring.server.reader import Read
 from resources.monitoring.server.verdict import Question, TryAgain, judge_words, read_words
 
@@ -43,17 +42,20 @@ class Export:
         Raises:
             InvalidInput: the window is none.
             TooMuch: the server refuses the amount, at once or while it answers.
-            TransientFailure: no answer, or not all of it.
+            TransientFailure: no answer, or not all of it in any attempt.
             PermanentFailure: the server refuses, or answers with what is no export.
         """
         what = asked(selector, start_ms, end_ms)
         # Both ends belong to the window of an export, and milliseconds would be taken for a far future.
         form = {"match[]": str(selector), "start": as_seconds(start_ms), "end": as_seconds(end_ms - 1)}
-        answer = self._client.send("POST", PATH, form=form, what=what)
         about = origin(self._client.connection.url, what)
-        if "json" not in answer.content_type.lower():
-            raise _no_export(about, f"is {shown(answer.content_type)} and begins with {beginning(answer.body)}")
-        return Read(joined_samples(_series(answer.body, about, self._client.question(what)), start_ms, end_ms), METHOD)
+
+        def decoded(answer: Answer, question: Question) -> Read:
+            if "json" not in answer.content_type.lower():
+                raise _no_export(about, f"is {shown(answer.content_type)} and begins with {beginning(answer.body)}")
+            return Read(joined_samples(_series(answer.body, about, question), start_ms, end_ms), METHOD)
+
+        return self._client.ask("POST", PATH, decoded, form=form, what=what)
 
 
 def _series(body: bytes, about: str, question: Question) -> Joined[Samples]:
@@ -86,15 +88,19 @@ def _stopped(about: str, where: str, line: bytes) -> TransientFailure:
 
 
 def _words(line: bytes, question: Question) -> bytes:
-    """Return the server's error without the request that it repeats.
+    """Return the server's error without the request that it repeats, and without secrets.
 
     Raises:
         TooMuch: the error is that it found the question too large, which it may notice late.
+        TryAgain: it is that the server ran out of time over the question.
     """
     words = read_words(question, 200, "", line[:MAX_WORDS_BYTES])
-    with contextlib.suppress(TryAgain):
+    try:
         judge_words(question, words)
-    return words.text.encode()
+    except TryAgain as setback:
+        if setback.heavy:
+            raise
+    return question.clean(words.text).encode()
 
 
 def _no_export(about: str, what: str) -> Refused:

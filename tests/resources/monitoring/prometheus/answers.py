@@ -1,7 +1,7 @@
 """A client that gives prepared answers, and the bodies of such answers as a server writes them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import cramjam
 import google_crc32c
@@ -11,10 +11,12 @@ from resources.monitoring.prometheus.wire import MESSAGES
 from resources.monitoring.server.connection import Connection
 from resources.monitoring.server.http import Answer, Form, HttpClient
 from resources.monitoring.server.reader import RawSeries
+from resources.monitoring.server.verdict import Question
 
 CHUNKED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
 SAMPLED = "application/x-protobuf"
 
+T = TypeVar("T")
 Series = tuple[dict[str, str], Sequence[Any]]
 
 
@@ -22,23 +24,27 @@ class Client(HttpClient):
     """Answers every request with `body` of `content_type`, and remembers the requests."""
 
     def __init__(self, content_type: str, body: bytes) -> None:
-        super().__init__(Connection("http://prometheus.test:9090"))
+        super().__init__(Connection("http://prometheus.test:9090", attempts=1))
         self.answer = Answer(status=200, content_type=content_type, body=body)
         self.sent: list[dict[str, Any]] = []
 
-    def send(
+    def ask(
         self,
         method: str,
         path: str,
+        decode: Callable[[Answer, Question], T],
         *,
         form: Form | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         what: str,
-    ) -> Answer:
+    ) -> T:
         self.sent.append(
             {"method": method, "path": path, "form": form, "body": body, "headers": headers or {}, "what": what}
         )
+        return super().ask(method, path, decode, form=form, body=body, headers=headers, what=what)
+
+    def _attempt(self, *asked: Any) -> Answer:
         return self.answer
 
 

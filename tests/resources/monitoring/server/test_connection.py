@@ -44,6 +44,8 @@ def test_addresses_with_a_path_prefix(url: str, prefix: str, port: int) -> None:
         f"http://u:{SECRET}@[::1",
         f"http://u:p@{SECRET}@host",
         f"http://x:{SECRET}@host:99999",
+        f"http://x:{SECRET}?x@host",
+        f"http://x:a/{SECRET}@host",
     ],
 )
 def test_a_url_with_a_secret_is_refused_without_showing_it(url: str) -> None:

@@ -107,6 +107,49 @@ def test_silence_ends() -> None:
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize(
+    ("script", "failure", "said"),
+    [
+        ([b"HTTP/1.1 401 X\r\nContent-Length: 50\r\n\r\nbad token", Close()], Refused, "HTTP 401, 'bad token'"),
+        ([b"HTTP/1.1 401 X\r\nContent-Length: 50\r\n\r\nbad token", Reset()], Refused, "HTTP 401"),
+        ([b"HTTP/1.1 401 X\r\nContent-Length: 50\r\n\r\n", Close()], Refused, "HTTP 401 without a word"),
+        ([b"HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwh", Close()], Refused, "HTTP 404, 'wh'"),
+        (
+            [b"HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhere\r\n-1", Close()],
+            Refused,
+            "HTTP 404, 'where'",
+        ),
+        (
+            [b"HTTP/1.1 422 X\r\nContent-Length: 99\r\n\r\ntoo many samples", Hang()],
+            TooMuch,
+            "HTTP 422, 'too many sampl",
+        ),
+        ([b"HTTP/1.1 413 X\r\nContent-Length: 99\r\n\r\n", Hang()], TooMuch, "HTTP 413 without a word"),
+    ],
+)
+def test_an_error_is_one_even_if_its_body_breaks(script: list[object], failure: type[Exception], said: str) -> None:
+    """Stops the status and the server's words from being lost, and a refusal from being asked for five times."""
+    with scripted(script) as server, client(server.url, read_timeout_seconds=QUICK_SECONDS) as asking:  # type: ignore[arg-type]
+        with pytest.raises(failure, match=said):
+            asking.send("GET", "/x", what="up")
+        assert len(server.requests) == 1
+
+
+def test_an_error_that_may_pass_is_asked_for_again_though_its_body_breaks() -> None:
+    """Stops a cut 503 from being taken for a refusal, or its status from being lost."""
+    broken = [b"HTTP/1.1 503 X\r\nRetry-After: 7\r\nContent-Length: 99\r\n\r\nstarting", Close()]
+    waits = Waits()
+    with scripted(broken, WHOLE) as server, client(server.url, waits) as asking:
+        assert asking.send("GET", "/x", what="up").body == BODY
+    assert waits == [7]
+    with (
+        scripted(broken) as server,
+        client(server.url) as asking,
+        pytest.raises(ServerUnavailable, match="in 2 attempts; the last: HTTP 503, 'starting'"),
+    ):
+        asking.send("GET", "/x", what="up")
+
+
 def test_silence_within_the_body_ends() -> None:
     """Stops a timeout that covers the headers only."""
     head = chunked(BODY)[:-20]
