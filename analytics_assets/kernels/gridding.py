@@ -111,10 +111,11 @@ def grid(
     spoken = speaking(samples)
     series = samples.series
     inside = samples.ts_ms >= start_ms
-    frozen, in_turn = 0, np.arange(len(series)) if spoken is None else _in_turn(samples, series, spoken)
-    at = in_turn[inside[in_turn]]
+    at, frozen, in_turn = np.flatnonzero(inside), 0, None
     if spoken is not None:
-        frozen = int(np.count_nonzero(inside)) - len(at)
+        in_turn = _in_turn(samples, series, spoken)
+        seen, at = len(at), in_turn[inside[in_turn]]
+        frozen = seen - len(at)
 
     count = int(-(-(end_ms - start_ms) // resolution_ms))
     cells = samples.entity[series[at]] * count + (samples.ts_ms[at] - start_ms) // resolution_ms
@@ -126,14 +127,14 @@ def grid(
     integral = np.zeros(len(starts))
     if kind == "gauge":
         total, weight = _reduced(np.add, samples.values[at], starts), sizes
-        stood_for = _stood_for(samples, series, in_turn, resolution_ms)[inside[in_turn]]
-        integral = _reduced(np.add, samples.values[at] * stood_for, starts)
+        seconds = _stood_for(samples, series, in_turn, resolution_ms)[at]
+        integral = _reduced(np.add, samples.values[at] * seconds, starts)
         peak = _reduced(np.maximum, samples.values[at], starts)
     else:
         moved = increases(samples)
         suspect = len(moved.suspect)
         peak = _reduced(np.maximum, moved.rate[at], starts)
-        if spoken is not None:
+        if in_turn is not None:
             moved = _without_overlap(samples, series, moved, in_turn)
         total = _reduced(np.add, moved.amount[at], starts)
         weight = _reduced(np.add, np.where(moved.valid[at], moved.seconds[at], 0.0), starts)
@@ -210,14 +211,21 @@ def _in_turn(samples: OrderedSamples, series: IntArray, spoken: BoolArray) -> In
     return at
 
 
-def _stood_for(samples: OrderedSamples, series: IntArray, in_turn: IntArray, unknown_ms: int) -> NDArray[np.float64]:
-    """Return the seconds that each sample of `in_turn` stands for; `unknown_ms` is for one that is alone."""
-    ts_ms, entity = samples.ts_ms[in_turn], samples.entity[series[in_turn]]
-    interval = samples.interval_ms[series[in_turn]]
-    interval = np.where(interval > 0, interval, unknown_ms)
-    since = interval.copy()
-    since[1:] = np.where(entity[1:] == entity[:-1], np.diff(ts_ms), interval[1:])
-    found: NDArray[np.float64] = np.minimum(since, 2 * interval) / 1000.0
+def _stood_for(
+    samples: OrderedSamples, series: IntArray, in_turn: IntArray | None, unknown_ms: int
+) -> NDArray[np.float64]:
+    """Return the seconds that each sample stands for; `unknown_ms` is for one that is alone."""
+    interval = np.where(samples.interval_ms > 0, samples.interval_ms, unknown_ms)
+    since = np.empty(len(samples.ts_ms), np.int64)
+    if in_turn is None:
+        since[1:] = np.diff(samples.ts_ms)
+        since[samples.bounds[:-1]] = interval
+    else:
+        entity = samples.entity[series[in_turn]]
+        since[in_turn[1:]] = np.diff(samples.ts_ms[in_turn])
+        begins = in_turn[np.r_[True, entity[1:] != entity[:-1]]] if len(in_turn) else in_turn
+        since[begins] = interval[series[begins]]
+    found: NDArray[np.float64] = np.minimum(since, np.repeat(2 * interval, np.diff(samples.bounds))) / 1000.0
     return found
 
 
