@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from analytics_assets.kernels.counters import GAP_INTERVALS
+from analytics_assets.kernels.gridding import LARGEST
 from analytics_assets.kernels.samples import BoolArray, FloatArray, IntArray, OrderedSamples, in_order
 from resources.monitoring.source import SeriesBatch
 
@@ -50,11 +51,13 @@ class Falls:
 
 @dataclass(frozen=True)
 class CounterCells:
-    """By series and bucket: the increase, the milliseconds it took, samples, and if it spans a gap.
+    """By series and bucket: the increase, the milliseconds it took, samples, if it spans a gap, and the last value.
 
-    Row `i` is the batch's series `series[i]`. `interval_ms` is the median time between two samples
-    of a series, 0 where there are not two. `flaws` counts samples: late, repeated, stale, not
-    finite, negative. `falls` are those that were known or found.
+    Row `i` is the batch's series `series[i]`. `last` is NaN in a bucket without a sample. By series:
+    `interval_ms` is the median time between two samples, 0 where there are not two, `first_ms` and
+    `last_ms` are when the first and the last sample of the window were taken, -1 without any.
+    `flaws` counts samples: late, repeated, stale, not finite, refused (negative or beyond
+    `gridding.LARGEST`). `falls` are those that were known or found.
     """
 
     series: IntArray
@@ -62,16 +65,17 @@ class CounterCells:
     covered_ms: FloatArray
     samples: IntArray
     doubtful: BoolArray
+    last: FloatArray
     interval_ms: IntArray
-    last_ts_ms: int = -1
+    first_ms: IntArray
+    last_ms: IntArray
     flaws: Counter[str] = field(default_factory=Counter)
     falls: Falls = field(default_factory=lambda: Falls.joined([]))
 
     @property
-    def interval_seconds(self) -> int:
-        """The median seconds between two samples of a series; 0 where no series has two."""
-        known = self.interval_ms[self.interval_ms > 0]
-        return max(1, round(float(np.median(known)) / 1000)) if len(known) else 0
+    def last_ts_ms(self) -> int:
+        """When the last sample of all was taken; -1 without any."""
+        return int(self.last_ms.max(initial=-1))
 
     @classmethod
     def joined(cls, parts: Sequence["CounterCells"], buckets: int) -> "CounterCells":
@@ -83,8 +87,10 @@ class CounterCells:
             np.concatenate([part.covered_ms for part in parts]),
             np.concatenate([part.samples for part in parts]),
             np.concatenate([part.doubtful for part in parts]),
+            np.concatenate([part.last for part in parts]),
             np.concatenate([part.interval_ms for part in parts]),
-            max(part.last_ts_ms for part in parts),
+            np.concatenate([part.first_ms for part in parts]),
+            np.concatenate([part.last_ms for part in parts]),
             sum((part.flaws for part in parts), Counter()),
             Falls.joined([part.falls for part in parts]),
         )
@@ -94,7 +100,7 @@ class CounterCells:
         shape = (len(series), buckets)
         return cls(
             series, np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool),
-            np.zeros(len(series), np.int64),
+            np.full(shape, np.nan), np.zeros(len(series), np.int64), *np.full((2, len(series)), -1, np.int64),
         )  # fmt: skip
 
 
@@ -110,8 +116,9 @@ def counter_cells(
     """Return what each series of `batch` counted in the buckets of `[start_ms, end_ms)`.
 
     `families` numbers the family of each series, and `known` are falls of other series of these.
-    Samples before `start_ms` only serve the first increase. A counter cannot be below zero, so such
-    samples are none. A gap is more than two intervals: `interval_seconds`, or those of the series.
+    Samples before `start_ms` only serve the first increase. A counter cannot be below zero, nor did
+    it count more than `gridding.LARGEST`, so such samples are none. A gap is more than two
+    intervals: `interval_seconds`, or those of the series.
     """
     buckets = int(-(-(end_ms - start_ms) // resolution_ms))
     family = np.array(families, np.int64)
@@ -161,13 +168,13 @@ def _read(
     buckets: int,
     interval_seconds: int | None,
 ) -> CounterCells:
-    samples = in_order(_picked(batch, chosen), start_ms, end_ms, _SERIES, "", minimum=0)
+    samples = in_order(_picked(batch, chosen), start_ms, end_ms, _SERIES, "", minimum=0, maximum=LARGEST)
     flaws = Counter(
         late=samples.late,
         repeated=samples.repeated,
         stale=samples.stale,
         not_finite=samples.not_finite,
-        negative=samples.out_of_range,
+        refused=samples.out_of_range,
     )
     if not len(samples.ts_ms):
         return replace(CounterCells._empty(chosen, buckets), flaws=flaws, falls=known)
@@ -222,6 +229,9 @@ def _placed(
     rows = len(series)
     size = rows * buckets
     seen = np.bincount(cell[inside], minlength=size)
+    last = np.full(size, np.nan)
+    last[cell[inside]] = samples.values[inside]  # of several assigned to one cell the last one stays
+    first_ms, last_ms = _ends(samples, row, rows, start_ms)
 
     follows = np.ones(len(cell), bool)
     follows[samples.bounds[:-1]] = False
@@ -240,9 +250,22 @@ def _placed(
         _summed(cell, step.astype(np.float64), size).reshape(rows, buckets),
         seen.reshape(rows, buckets),
         doubtful.reshape(rows, buckets),
+        last.reshape(rows, buckets),
         interval_ms,
-        int(samples.ts_ms[inside].max()) if inside.any() else -1,
+        first_ms,
+        last_ms,
     )
+
+
+def _ends(samples: OrderedSamples, row: IntArray, rows: int, start_ms: int) -> tuple[IntArray, IntArray]:
+    """Return by row when the first and the last sample from `start_ms` on was taken, -1 without any."""
+    before = np.r_[0, np.cumsum(samples.ts_ms < start_ms)]
+    first_at = samples.bounds[:-1] + np.diff(before[samples.bounds])
+    some = first_at < samples.bounds[1:]
+    first, last = np.full((2, rows), -1, np.int64)
+    first[row[some]] = samples.ts_ms[first_at[some]]
+    last[row[some]] = samples.ts_ms[samples.bounds[1:][some] - 1]
+    return first, last
 
 
 def _summed(cell: IntArray, amount: FloatArray, size: int) -> FloatArray:

@@ -4,7 +4,8 @@ A classic histogram is a family of counters: `<name>_bucket{le="0.5"}` counts th
 most 0.5, `<name>_sum` adds them up and `<name>_count` counts them all. Those that agree in all
 labels but `le` are one instance. The increase between successive samples of one series belongs to
 the bucket of the grid in which it ends. Increases are never taken across series; those of several
-instances of one entity are added.
+instances of one entity are added, but for instances that show the same counters (`replicas.py`): of
+these one speaks in each bucket of the grid.
 
 A fall means that a counter began again at zero. An instance begins again as a whole, so where any
 of its counts falls, all its counters whose increase spans that fall began again, also those that
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.kernels.counter_cells import CounterCells, Falls, counter_cells
 from analytics_assets.kernels.histogram_quantile import Instances, by_bounds, combined, merged_quantiles
+from analytics_assets.kernels.replicas import replicas, speakers
 from analytics_assets.kernels.samples import BoolArray, FloatArray, IntArray
 from resources.errors import InvalidInput
 from resources.monitoring.source import SeriesBatch
@@ -44,7 +46,8 @@ class Distributions:
     where nothing tells it), `mean` theirs, `quantiles[i, j]` the j-th quantile asked for; both are
     NaN without observations. `doubtful` marks an increase over a gap of more than two intervals.
     `samples` counts the samples of the series seen most often, so that neither more bounds nor a
-    second instance look like better coverage.
+    second instance look like better coverage. By entity: when the first and the last sample were
+    taken (-1 without any), and the time between two in its series with the most (0 if not known).
     """
 
     entities: tuple[tuple[str, ...], ...]
@@ -55,29 +58,33 @@ class Distributions:
     quantiles: FloatArray
     doubtful: BoolArray
     samples: NDArray[np.int32]
-    interval_seconds: int
+    first_ms: IntArray
+    last_ms: IntArray
+    interval_ms: IntArray
     last_ts_ms: int
     flaws: "Flaws"
 
 
 @dataclass(frozen=True)
 class Flaws:
-    """What was untidy: samples out of order, given again, not a number, after a target's end, below zero;
-    series with an `le` that is no number or without the entity's labels; bounds repaired because
-    they counted less than a lower one, or left out in a bucket of the grid because they did not cover
-    its time; instances with bounds but neither `+Inf` nor `_count`, which have no distribution.
+    """What was untidy: samples out of order, given again, not a number, after a target's end, refused (below
+    zero or beyond any amount); series with an `le` that is no number or without the entity's labels;
+    bounds repaired because they counted less than a lower one, or left out in a bucket of the grid
+    because they did not cover its time; instances with bounds but neither `+Inf` nor `_count`, which
+    have no distribution; instances that show the same as another one.
     """
 
     late: int = 0
     repeated: int = 0
     not_finite: int = 0
     stale: int = 0
-    negative: int = 0
+    refused: int = 0
     bad_bounds: int = 0
     unlabelled: int = 0
     repaired: int = 0
     partial: int = 0
     without_total: int = 0
+    replicas: int = 0
 
 
 def histogram(
@@ -202,6 +209,7 @@ def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> 
     of_instance = np.array([code[entity] for entity in gathered.entity_of], np.int64)
     entity = of_instance[instance]
     part, bound = np.array(gathered.part, dtype="U6"), np.array(gathered.bound, np.float64)
+    _silence_replicas(cells, instance, of_instance, part, bound, flaws)
 
     known, total_of_means, sums = _totals(cells, instance, of_instance, part, bound)
     finite = np.flatnonzero((part == "bucket") & np.isfinite(bound))
@@ -219,6 +227,7 @@ def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> 
     covered = combined(np.maximum, entity, cells.covered_ms, len(entities)) > 0
     doubtful = combined(np.maximum, entity, cells.doubtful.astype(np.int8), len(entities)) > 0
     samples = combined(np.maximum, entity, cells.samples, len(entities))
+    first_ms, last_ms, interval_ms = _seen_by_entity(cells, entity, len(entities))
     at = np.flatnonzero(covered)
     mean = np.full(covered.size, np.nan)
     np.divide(mean_sum.ravel(), mean_count.ravel(), out=mean, where=mean_count.ravel() > 0)
@@ -231,10 +240,60 @@ def _distributions(gathered: _Gathered, buckets: int, quantiles: FloatArray) -> 
         quantiles=found.reshape(len(quantiles), -1)[:, at].T,
         doubtful=doubtful.ravel()[at],
         samples=samples.ravel()[at].astype(np.int32),
-        interval_seconds=cells.interval_seconds,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        interval_ms=interval_ms,
         last_ts_ms=cells.last_ts_ms,
         flaws=Flaws(**flaws),
     )
+
+
+def _silence_replicas(
+    cells: CounterCells,
+    instance: IntArray,
+    of_instance: IntArray,
+    part: NDArray[np.str_],
+    bound: FloatArray,
+    flaws: Counter[str],
+) -> None:
+    """Take out of `cells` what instances counted in buckets in which another one speaks that shows the same."""
+    several = np.bincount(of_instance) > 1
+    rows = np.flatnonzero(several[of_instance[instance]])
+    rows = rows[np.lexsort((bound[rows], part[rows], instance[rows]))]
+    families: dict[tuple[object, ...], list[IntArray]] = {}
+    for own in np.split(rows, np.flatnonzero(np.diff(instance[rows])) + 1) if len(rows) else ():
+        risen = cells.increase[own].sum(axis=1)
+        # Where all that rose rose alike, as the counts of two probes that never are slow do, agreement says little.
+        if len(np.unique(risen[risen > 0])) > 1:
+            shown = (of_instance[instance[own[0]]], *part[own].tolist(), *map(str, bound[own].tolist()))
+            families.setdefault(shown, []).append(own)
+    for alike in families.values():
+        first = np.array(replicas([cells.last[own] for own in alike]))
+        for number in np.flatnonzero(np.bincount(first) > 1):
+            members = [own for own, of in zip(alike, first, strict=True) if of == number]
+            flaws["replicas"] += len(members) - 1
+            speaking = speakers(
+                np.array([cells.covered_ms[own].max(axis=0) for own in members]),
+                np.array([cells.doubtful[own].any(axis=0) for own in members]),
+                np.array([cells.samples[own].max(axis=0) for own in members]),
+                int(cells.interval_ms[members[0]].max() * 3 // 2),
+            )
+            for place, own in enumerate(members):
+                for kept in (cells.increase, cells.covered_ms, cells.doubtful):
+                    kept[own] = np.where(speaking == place, kept[own], 0)
+
+
+def _seen_by_entity(cells: CounterCells, entity: IntArray, entities: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return by entity when its first and last sample were taken, and the interval of its series with the most."""
+    never = np.iinfo(np.int64).max
+    first, last = np.full(entities, never), np.full(entities, -1, np.int64)
+    np.minimum.at(first, entity, np.where(cells.first_ms >= 0, cells.first_ms, never))
+    np.maximum.at(last, entity, cells.last_ms)
+    interval = np.zeros(entities, np.int64)
+    # Of several assignments to one entity the last counts.
+    order = np.argsort(cells.samples.sum(axis=1), kind="stable")
+    interval[entity[order]] = cells.interval_ms[order]
+    return np.where(first < never, first, -1), last, interval
 
 
 def _totals(

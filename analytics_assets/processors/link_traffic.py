@@ -9,18 +9,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
+from analytics_assets.kernels.coverage import presence
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid
 from analytics_assets.kernels.histogram import Distributions, histogram
 from analytics_assets.processors.entity_id import entity_id
+from analytics_assets.processors.sampled import absent, add_presence, presence_of_latency
 from analytics_assets.processors.traffic_rows import (
     DIRECTIONS,
     NUMBER,
-    Measured,
     Moved,
     TrafficRows,
     codes_of,
     number_of,
     numbered,
+    untidy,
 )
 from resources.monitoring.source import MetricSource, SeriesBatch
 from resources.partition import Partition
@@ -60,6 +62,19 @@ class LinkTraffic:
     @property
     def all_pieces(self) -> list[Gridded]:
         return [piece for pieces in (*self.bandwidth.values(), self.loss) for piece in pieces]
+
+    @property
+    def untidy(self) -> dict[str, int]:
+        """What was not as it should be, counted."""
+        found = untidy(self.all_pieces)
+        if self.latency is not None:
+            flaws = self.latency.flaws
+            found["late_samples"] += flaws.late
+            found["repeated_samples"] += flaws.repeated
+            found["not_finite_samples"] += flaws.not_finite
+            found["refused_samples"] += flaws.refused
+            found["stale_markers"] += flaws.stale
+        return found
 
     @property
     def last_ts_ms(self) -> int:
@@ -117,63 +132,50 @@ def _numbers(found: LinkTraffic, known: dict[Pair, int], batch: SeriesBatch, nam
 
 
 def interface_rows(
-    found: LinkTraffic, resolution_seconds: int, known_interval_seconds: int | None
-) -> tuple[TrafficRows, list[Measured]]:
-    """Return a row for each interface and bucket, and what coverage counts; as `vm_rows`."""
+    found: LinkTraffic, partition: Partition, resolution_seconds: int, known_interval_seconds: int | None
+) -> TrafficRows:
+    """Return a row for each interface and bucket; as `vm_rows`."""
     pairs, position = _in_order(found.interfaces, "/")
     nodes = sorted({node for node, _ in found.interfaces})
     node_of = codes_of([node for node, _ in pairs.values()], {node: number for number, node in enumerate(nodes)})
-    buckets = 86_400 // resolution_seconds
-    moved = Moved(len(pairs), buckets, resolution_seconds)
-    in_bucket = np.zeros(len(pairs), np.int64)
-    measured = []
-    for way in DIRECTIONS:
-        pieces = found.bandwidth.get(way, [])
-        interval = known_interval_seconds or interval_seconds(pieces)
-        present, before = np.zeros(len(pairs), bool), int(moved.seen.sum())
+    moved = Moved(len(pairs), partition, resolution_seconds)
+    for way, pieces in found.bandwidth.items():
         for piece in pieces:
-            codes = position[number_of(piece)]
-            moved.add_rate(way, piece, codes, codes_of((), {}), interval)
-            present[codes[np.unique(piece.entity)]] = True
-        measured.append(Measured(int(present.sum()), int(moved.seen.sum()) - before, interval))
-        in_bucket[present] += measured[-1].in_bucket(resolution_seconds)
+            moved.add_rate(way, piece, position[number_of(piece)], codes_of((), {}), known_interval_seconds)
     at = np.flatnonzero(moved.seen)
-    entity = at // buckets
-    rows = TrafficRows(
+    entity = at // moved.buckets
+    return TrafficRows(
         kind="interface",
         labels={"entity_id": list(pairs), "interface": [interface for _, interface in pairs.values()]},
         nodes=nodes,
         entity=entity,
-        bucket=at % buckets,
+        bucket=at % moved.buckets,
         node=node_of[entity],
         values={name: values[at] for name, values in moved.values.items()},
         doubtful=moved.doubtful[at],
         seen=moved.seen[at],
-        expected=in_bucket[entity],
+        expected=moved.in_bucket[entity],
+        present=list(moved.present.values()),
     )
-    return rows, measured
 
 
 def link_rows(
-    found: LinkTraffic, resolution_seconds: int, known_interval_seconds: int | None
-) -> tuple[TrafficRows, list[Measured]]:
-    """Return a row for each link and bucket, and what coverage counts; as `vm_rows`."""
+    found: LinkTraffic, partition: Partition, resolution_seconds: int, known_interval_seconds: int | None
+) -> TrafficRows:
+    """Return a row for each link and bucket; as `vm_rows`."""
     pairs, position = _in_order(found.links, "->")
     buckets = 86_400 // resolution_seconds
     size = len(pairs) * buckets
     values = {name: np.full(size, np.nan) for name in _LINK_COLUMNS}
-    seen, doubtful, in_bucket = np.zeros(size, np.int64), np.zeros(size, bool), np.zeros(len(pairs), np.int64)
-    measured = []
+    seen, doubtful = np.zeros(size, np.int64), np.zeros(size, bool)
+    lost, timed, resolution_ms = absent(len(pairs)), absent(len(pairs)), resolution_seconds * 1000
 
-    lost = Measured(0, 0, known_interval_seconds or interval_seconds(found.loss))
-    with_loss = np.zeros(len(pairs), bool)
     for piece in found.loss:
-        cell = position[number_of(piece)][piece.entity] * buckets + piece.bucket
+        codes = position[number_of(piece)]
+        cell = codes[piece.entity] * buckets + piece.bucket
         values["packet_loss_rate_mean"][cell], values["packet_loss_rate_max"][cell] = piece.mean, piece.maximum
         seen[cell] += piece.samples
-        with_loss[cell // buckets] = True
-    measured.append(replace(lost, entities=int(with_loss.sum()), samples=int(seen.sum())))
-    in_bucket[with_loss] += measured[-1].in_bucket(resolution_seconds)
+        add_presence(lost, codes, presence(piece, partition.start_ms, resolution_ms, known_interval_seconds))
 
     latency = found.latency
     if latency is not None and len(latency.entity):
@@ -185,15 +187,12 @@ def link_rows(
             values[name][cell] = latency.quantiles[:, place]
         seen[cell] += latency.samples
         doubtful[cell] |= latency.doubtful
-        with_latency = np.unique(codes[latency.entity])
-        interval = known_interval_seconds or latency.interval_seconds
-        measured.append(Measured(len(with_latency), int(latency.samples.sum()), interval))
-        in_bucket[with_latency] += measured[-1].in_bucket(resolution_seconds)
+        add_presence(timed, codes, presence_of_latency(latency, known_interval_seconds))
 
     at = np.flatnonzero(seen)
     entity = at // buckets
     unknown = np.full(len(at), np.nan)
-    rows = TrafficRows(
+    return TrafficRows(
         kind="link",
         labels={
             "entity_id": list(pairs),
@@ -208,9 +207,9 @@ def link_rows(
         | {name: column[at] for name, column in values.items()},
         doubtful=doubtful[at],
         seen=seen[at],
-        expected=in_bucket[entity],
+        expected=(lost.in_bucket(resolution_ms) + timed.in_bucket(resolution_ms))[entity],
+        present=[lost, timed],
     )
-    return rows, measured
 
 
 _RATES = ("_per_second_mean", "_per_second_max")

@@ -5,10 +5,19 @@ For a tenant: each VM's traffic in each bucket of the grid, its share of what th
 dropped. For the platform: the traffic of every node interface, and latency and loss of every link
 between nodes; of these nothing is ever in a tenant's rows.
 
-Method: bytes are the sum of the counters' increases whose later sample lies in the bucket, so that
-the day's sum is what the counters counted: an increase is never taken across series, a fall means
-that the counter began again at zero, and the first one begins at the last sample before midnight.
-Where a source has only rates, bytes are the mean rate times the seconds that the samples stand for.
+Method: bytes are the sum of the counters' increases whose later sample lies in the bucket. An
+increase is never taken across series that count different things, a fall means that the counter
+began again at zero, and the first one begins at the last sample of the hour before midnight. So the
+days' sums are what the counters counted from their first sample to their last, but for one thing:
+an increase that begins more than an hour before midnight and ends after it is in no day. A VM that
+was not sampled for so long around midnight loses it, and nothing tells it from a new one, so the
+number `counters_without_start` is of both. Where a source has only rates, a sample stands for the
+seconds since the one before, at most two intervals, and its bytes too are of its own bucket.
+
+So a bucket may hold bytes of more time than its own: after a gap (`doubtful`), or of a metric that
+is sampled seldom. Whatever compares (shares, ranks, asymmetry, the day's peak and percentile) is
+made of mean rates, which are true of the time that they cover; over a gap, whose course nobody
+knows, the mean is the best guess, as it is to every poller of interface counters.
 Latency is read from the histogram's bounds (`kernels/histogram.py`): a quantile is as sharp as they are.
 """
 
@@ -20,11 +29,12 @@ from pydantic import Field
 
 from analytics_assets.components import Component, Parameters, Result, SelectorText, Workplace
 from analytics_assets.processors.link_traffic import LinkTraffic, interface_rows, link_rows, read_links
-from analytics_assets.processors.traffic_rows import Measured, TrafficRows, as_table
+from analytics_assets.processors.sampled import as_of_ms, is_over
+from analytics_assets.processors.traffic_rows import TrafficRows, as_table, summed_rate
 from analytics_assets.processors.vm_traffic import RATES, VmTraffic, read_vms, vm_rows
 from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
-from resources.partition import PLATFORM, Partition
+from resources.partition import PLATFORM
 
 KINDS = ("vm", "interface", "link")
 SHOWN = 60
@@ -34,10 +44,16 @@ SHOWN = 60
 def _moved(way: str, verb: str) -> tuple[Column, ...]:
     rate = f"{way}_bytes_per_second"
     return (
-        Column(f"{rate}_mean", pa.float32(), f"{verb}: mean rate over the bucket", "bytes/s", True, 0),
+        Column(
+            f"{rate}_mean", pa.float32(), f"{verb}: mean rate over the time that the bucket's samples cover",
+            "bytes/s", True, 0,
+        ),
         Column(f"{rate}_max", pa.float32(), f"{verb}: highest rate between two samples", "bytes/s", True, 0),
-        Column(f"{way}_bytes", pa.float64(), f"{verb} in the bucket", "bytes", True, 0),
-    )
+        Column(
+            f"{way}_bytes", pa.float64(), f"{verb}, told by samples of the bucket: since the one before each, also "
+            "over a gap; they add up", "bytes", True, 0,
+        ),
+    )  # fmt: skip
 
 
 def _latency(which: str, how: str) -> Column:
@@ -58,17 +74,17 @@ NETWORK_TRAFFIC = Table(
         *_moved("receive", "Received"),
         *_moved("transmit", "Sent"),
         Column(
-            "share_of_tenant", pa.float32(), "Share of the bytes, both ways, that all entities of this kind moved",
-            nullable=True, minimum=0, maximum=1,
+            "share_of_tenant", pa.float32(), "Share of the sum of mean rates, both ways, of all entities of this kind "
+            "with a row in the bucket; a rate over a gap is the gap's mean", nullable=True, minimum=0, maximum=1,
         ),
         Column("share_of_node", pa.float32(), "The same among those on the same node", "", True, 0, 1),
-        Column("rank", pa.int32(), "1 moved most bytes in the bucket; null if it moved none", "", True, 1),
+        Column("rank", pa.int32(), "1 has the bucket's highest mean rate, both ways; null if it is 0", "", True, 1),
         Column(
             "peak_to_mean", pa.float32(), "Highest rate over mean rate of the bucket, both ways; an upper bound",
             nullable=True, minimum=1,
         ),
-        Column("asymmetry", pa.float32(), "(received - sent) / both: -1 only sends, 1 only receives", "", True, -1, 1),
-        Column("drops_per_second", pa.float32(), "Packets dropped, both ways and all interfaces", "1/s", True, 0),
+        Column("asymmetry", pa.float32(), "(received - sent) / both, of mean rates: -1 only sends", "", True, -1, 1),
+        Column("drops_per_second", pa.float32(), "Packets dropped, both ways and all interfaces: mean", "1/s", True, 0),
         Column("latency_observations", pa.float64(), "Latencies observed on the link", nullable=True, minimum=0),
         _latency("mean", "mean of the bucket's observations"),
         _latency("p50", "median, read from the histogram's bounds"),
@@ -92,7 +108,10 @@ class NetworkTrafficParameters(Parameters):
         10, ge=1, le=100, description="How many of those that moved most the day's summary names, a count."
     )
     rate_percentile: float = Field(
-        95.0, ge=50, le=100, description="Percentile of the summed rate that the day's summary gives, in percent."
+        95.0,
+        ge=50,
+        le=100,
+        description="Percentile over the day's buckets of the summed mean rate, for the day's summary, in percent.",
     )
     drop_metrics: tuple[SelectorText, ...] = Field(
         (
@@ -111,31 +130,32 @@ def compute(workplace: Workplace, parameters: NetworkTrafficParameters) -> Resul
     interval = workplace.metrics.sample_interval_seconds(partition.tenant)
     if partition.tenant == PLATFORM:
         links = read_links(workplace.metrics, partition, resolution)
-        made = [interface_rows(links, resolution, interval), link_rows(links, resolution, interval)]
-        pieces, last, notes = links.all_pieces, links.last_ts_ms, platform_notes(links)
+        made = [rows(links, partition, resolution, interval) for rows in (interface_rows, link_rows)]
+        untidy, last, notes = links.untidy, links.last_ts_ms, platform_notes(links)
         nothing = "No node interface and no link sent a sample on this day."
     else:
         vms = read_vms(workplace.metrics, partition, resolution, parameters.drop_metrics)
-        made = [vm_rows(vms, resolution, interval)]
-        pieces, last, notes = vms.all_pieces, vms.last_ts_ms, tenant_notes(vms, parameters.drop_metrics)
+        made = [vm_rows(vms, partition, resolution, interval)]
+        untidy, last, notes = vms.untidy, vms.last_ts_ms, tenant_notes(vms, parameters.drop_metrics)
         nothing = "No VM of this tenant sent a sample of its network traffic on this day."
-    data = pa.concat_tables([as_table(rows, partition, resolution, NETWORK_TRAFFIC) for rows, _ in made])
-    talkers = made[0][0]
+    data = pa.concat_tables([as_table(rows, partition, resolution, NETWORK_TRAFFIC) for rows in made])
+    talkers = made[0]
     if not data.num_rows:
         notes = [nothing, *notes]
     notes += talkers_note(talkers, parameters.top_talkers)
-    facts = facts_of([one for _, measured in made for one in measured], last, partition, resolution, notes)
+    over = is_over(workplace.metrics, partition, last)
+    counts = [rows.seen_and_expected(partition, over) for rows in made] if last >= 0 else []
+    facts = Facts(
+        as_of_ms=as_of_ms(partition, last, resolution, over),
+        samples_seen=sum(seen for seen, _ in counts) if counts else None,
+        samples_expected=sum(expected for _, expected in counts) if counts else None,
+        notes=tuple(notes),
+    )
     numbers: dict[str, int | float] = {
-        **{f"{rows.kind}s": len(np.unique(rows.entity)) for rows, _ in made},
+        **{f"{rows.kind}s": len(np.unique(rows.entity)) for rows in made},
         **summary(talkers, resolution, parameters.top_talkers, parameters.rate_percentile),
-        "doubtful_buckets": sum(int(rows.doubtful.sum()) for rows, _ in made),
-        "suspect_counters": sum(piece.suspect for piece in pieces),
-        "late_samples": sum(piece.late for piece in pieces),
-        "repeated_samples": sum(piece.repeated for piece in pieces),
-        "not_finite_samples": sum(piece.not_finite for piece in pieces),
-        "refused_samples": sum(piece.out_of_range for piece in pieces),
-        "stale_markers": sum(piece.stale for piece in pieces),
-        "frozen_twin_samples": sum(piece.frozen for piece in pieces),
+        "doubtful_buckets": sum(int(rows.doubtful.sum()) for rows in made),
+        **untidy,
     }
     return Result(data, facts, numbers=numbers)
 
@@ -145,14 +165,14 @@ def summary(
 ) -> dict[str, int | float]:
     """Return the day's figures: bytes, the shares of those that moved most, and the summed rate's peak and percentile.
 
-    The rate is over the buckets in which anything was measured; no figure is given where nothing was moved.
+    The rate is over the buckets of which anything is known, gaps at their mean rate; no figure is given where
+    nothing was moved.
     """
     totals = np.sort(_by_entity(rows))[::-1]
     whole = float(totals.sum())
     found: dict[str, int | float] = {"total_gigabytes": whole / 1e9}
     if whole > 0:
-        rate = np.bincount(rows.bucket, np.nan_to_num(rows.bytes)) / resolution_seconds
-        rate = rate[np.unique(rows.bucket)]
+        rate = summed_rate(rows, resolution_seconds)
         found |= {
             "top_talker_share": float(totals[0]) / whole,
             "top_talkers_share": float(totals[:top_talkers].sum()) / whole,
@@ -179,7 +199,13 @@ def tenant_notes(found: VmTraffic, drop_metrics: Sequence[str]) -> list[str]:
     """Return what a reader of a tenant's rows must know."""
     notes = []
     if any(len(piece.entity) for metric in RATES for piece in found.pieces.get(metric, [])):
-        notes.append("Where a VM has no counter, its bytes are its mean rate times the seconds its samples stand for.")
+        notes.append("Where a VM has no counter, a sample of its rate stands for the seconds since the one before.")
+    if found.without_start:
+        notes.append(
+            f"{found.without_start} counter(s) of traffic have no sample in the hour before midnight: they began "
+            "within the day or after a silence of more than an hour, and what they counted before their first sample "
+            "is in no day."
+        )
     suspect = sum(piece.suspect for piece in found.all_pieces)
     if suspect:
         notes.append(
@@ -193,14 +219,14 @@ def tenant_notes(found: VmTraffic, drop_metrics: Sequence[str]) -> list[str]:
         notes.append(
             f"{found.unnamed_drops} counter(s) of dropped packets carry no vm_id and were left out; relabel them."
         )
+    if found.drop_replicas:
+        notes.append(f"{found.drop_replicas} counter(s) of dropped packets show the same as another: it counts once.")
     return notes
 
 
 def platform_notes(found: LinkTraffic) -> list[str]:
     """Return what a reader of the platform's rows must know."""
-    notes = (
-        ["Bytes of interfaces are their mean rate times the seconds the samples stand for."] if found.bandwidth else []
-    )
+    notes = ["A sample of an interface's rate stands for the seconds since the one before."] if found.bandwidth else []
     if found.unknown_directions:
         words = ", ".join(_shown(word) for word in sorted(found.unknown_directions)[:5])
         notes.append(
@@ -218,27 +244,10 @@ def platform_notes(found: LinkTraffic) -> list[str]:
             (flaws.without_total, "latency histograms have neither +Inf nor _count, so they have no quantiles"),
             (flaws.repaired, "counts of the latency histogram were below those of a lower bound and were raised"),
             (flaws.partial, "counts of the latency histogram did not cover their bucket and were left out"),
+            (flaws.replicas, "latency histograms show the same as another of their link, which counts once"),
         ):
             notes += [f"{count} {what}."] if count else []
     return notes
-
-
-def facts_of(
-    measured: Sequence[Measured], last_ts_ms: int, partition: Partition, resolution_seconds: int, notes: Sequence[str]
-) -> Facts:
-    """Return coverage, notes and as_of: the day's end, or while the day runs that of the last bucket with samples."""
-    if last_ts_ms < 0:
-        return Facts(as_of_ms=partition.end_ms, notes=tuple(notes))
-    resolution_ms = resolution_seconds * 1000
-    passed = (last_ts_ms - partition.start_ms) // resolution_ms + 1
-    as_of = min(partition.end_ms, partition.start_ms + passed * resolution_ms)
-    seconds = (as_of - partition.start_ms) // 1000
-    return Facts(
-        as_of_ms=as_of,
-        samples_seen=sum(one.samples for one in measured),
-        samples_expected=sum(one.expected(seconds) for one in measured),
-        notes=tuple(notes),
-    )
 
 
 def _by_entity(rows: TrafficRows) -> np.ndarray:

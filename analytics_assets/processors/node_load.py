@@ -1,21 +1,24 @@
 """The nodes' own load as rows of `system_load`: from NovaCron's node metrics, or from node-exporter's.
 
-NovaCron's exporter gives constants where it does not measure a node. A metric that has one and the
-same value on every node all day is such a constant: it is left out, and node-exporter's counterpart
-is taken where the source has it.
+NovaCron's exporter gives constants where it does not measure a node. What has one and the same value
+in all samples of a node, those of some hours before the day among them, is such a constant: it is left
+out, and node-exporter's counterpart is taken where the source has it. Fewer than `CONSTANT_SAMPLES`
+are too few to tell; they are kept. Where several servers scrape a node, one of them speaks at a time
+(`kernels/twins.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.counters import increases
-from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, averaged_over_series, grid, interval_seconds
-from analytics_assets.kernels.samples import in_order
+from analytics_assets.kernels.coverage import IntArray, Presence, expected_together, presence
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid
+from analytics_assets.processors.node_series import averaged_over_cpus, by_node, joined, memory_in_use, use_of_idle
+from analytics_assets.processors.vm_inventory import named
 from resources.lake.lake import Facts
 from resources.lake.table import TIMESTAMP, Table
 from resources.monitoring.source import MetricSource, SeriesBatch
@@ -26,25 +29,71 @@ Exporter = Literal["auto", "novacron", "node_exporter"]
 CONSTANT_SAMPLES = 24
 """So many samples of one value, and of no other, are taken for a constant."""
 
+CONSTANT_LEAD_IN_HOURS = 3
+"""How far before the day NovaCron's metrics are read: a constant of every 5 minutes is told from the first hour on."""
+
+COUNTED = ("cpu", "memory", "load")
+"""Kinds of samples that count; the total of memory comes together with what is used of it."""
+
 
 @dataclass
 class Reading:
-    """What was read of one kind of load: `cpu`, `memory`, `total` and `load`, gridded by node."""
+    """What was read of one kind of load: batches of `cpu`, `memory`, `total` or `load`.
+
+    By node: its `cpus`, and where it is watched the `samples` of its longest series; `varies` are the
+    nodes of which a series has more than one value.
+    """
 
     batches: dict[str, list[SeriesBatch]] = field(default_factory=dict)
     cpus: dict[str, set[str]] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
+    varies: set[str] = field(default_factory=set)
 
     def add(self, kind: str, batch: SeriesBatch) -> None:
         if batch.labels:
             self.batches.setdefault(kind, []).append(batch)
 
+    def count_cpus(self, batch: SeriesBatch) -> None:
+        for labels in batch.labels:
+            self.cpus.setdefault(labels["node_id"], set()).add(labels.get("cpu", ""))
+
+    def watch(self, batch: SeriesBatch) -> None:
+        """Take note of how many samples the nodes have, and of whether they vary."""
+        some = np.flatnonzero(np.diff(batch.offsets))
+        starts = batch.offsets[:-1][some]
+        if not len(some):
+            return
+        finite = np.isfinite(batch.values)
+        samples = np.add.reduceat(finite.astype(np.int64), starts)
+        lowest = np.minimum.reduceat(np.where(finite, batch.values, np.inf), starts)
+        highest = np.maximum.reduceat(np.where(finite, batch.values, -np.inf), starts)
+        for series, count, differ in zip(some, samples.tolist(), (lowest < highest).tolist(), strict=True):
+            node = batch.labels[series]["node_id"]
+            self.samples[node] = max(self.samples.get(node, 0), count)
+            if differ:
+                self.varies.add(node)
+
     @property
-    def is_constant(self) -> bool:
-        """Whether everything measured here is one and the same value, often enough to be no coincidence."""
-        parts = [batch.values for kind, batches in self.batches.items() if kind != "total" for batch in batches]
-        values = np.concatenate(parts) if parts else np.zeros(0)
-        values = values[np.isfinite(values)]
-        return len(values) >= CONSTANT_SAMPLES and float(values.min()) == float(values.max())
+    def constant(self) -> set[str]:
+        """The watched nodes that have one value only, often enough to be no coincidence."""
+        return {node for node, count in self.samples.items() if count >= CONSTANT_SAMPLES} - self.varies
+
+    @property
+    def undecided(self) -> set[str]:
+        """The watched nodes that have one value only, more than once, but too few samples to tell a constant."""
+        return {node for node, count in self.samples.items() if 1 < count < CONSTANT_SAMPLES} - self.varies
+
+    @property
+    def nodes(self) -> set[str]:
+        return {labels["node_id"] for batches in self.batches.values() for one in batches for labels in one.labels}
+
+    def of(self, nodes: Collection[str]) -> "Reading":
+        """Return what was read of `nodes`."""
+        chosen = Reading(cpus={node: cpus for node, cpus in self.cpus.items() if node in nodes})
+        for kind, batches in self.batches.items():
+            for batch in batches:
+                chosen.add(kind, batch.where(lambda labels: labels["node_id"] in nodes))
+        return chosen
 
 
 def node_table(
@@ -57,35 +106,49 @@ def node_table(
 ) -> tuple[pa.Table, Facts]:
     """Return the platform's rows of `table` (`system_load`) for one day, and their facts.
 
-    A series' node is its label `node_id`, or `node_label` where it has none.
+    A series' node is its label `node_id`, or `node_label` where it has none. There a port is left off
+    where the rest is a node that NovaCron knows.
     """
+    known: set[str] = set()
 
-    def read(names: Iterable[str]) -> Iterator[SeriesBatch]:
-        for batch in source.samples(partition.tenant, list(names), partition.start_ms - LEAD_IN_MS, partition.end_ms):
-            yield _by_node(batch, node_label)
+    def reader(lead_in_ms: int) -> Read:
+        def read(names: Iterable[str]) -> Iterator[SeriesBatch]:
+            begin_ms = partition.start_ms - lead_in_ms
+            for batch in source.samples(partition.tenant, list(names), begin_ms, partition.end_ms):
+                yield by_node(batch, node_label, known)
 
-    gathered: dict[str, list[Gridded]] = {}
+        return read
+
+    novacron = {what: Reading() for what, *_ in _KINDS}
+    if exporter != "node_exporter":
+        for what, read_novacron, _ in _KINDS:
+            read_novacron(reader(CONSTANT_LEAD_IN_HOURS * 3_600_000), novacron[what])
+        known.update(node for reading in novacron.values() for node in reading.samples)
+
+    batches: dict[str, list[SeriesBatch]] = {}
     cpus: dict[str, set[str]] = {}
     notes: list[str] = []
-    for what, novacron, node_exporter in _KINDS:
-        chosen = Reading()
-        if exporter != "node_exporter":
-            novacron(read, chosen)
-            if chosen.is_constant:
-                notes.append(f"NovaCron's {what} is one constant on every node all day and was left out.")
-                chosen = Reading()
-        if not chosen.batches and exporter != "novacron":
-            node_exporter(read, chosen)
-        for kind, batches in chosen.batches.items():
-            gathered[kind] = [
-                grid(batch, "gauge", partition.start_ms, partition.end_ms, resolution_seconds * 1000, "node_id", "",
-                     minimum=0)
-                for batch in batches
-            ]  # fmt: skip
-        cpus.update(chosen.cpus)
-    known = source.sample_interval_seconds(partition.tenant)
-    intervals = {kind: known or interval_seconds(parts) for kind, parts in gathered.items()}
-    return _table(gathered, cpus, intervals, partition, resolution_seconds, table, notes)
+    for what, _, read_node_exporter in _KINDS:
+        own, other = novacron[what], Reading()
+        lacking = own.constant | (known - set(own.samples))
+        if exporter == "node_exporter" or (exporter == "auto" and (lacking or not own.batches)):
+            read_node_exporter(reader(LEAD_IN_MS), other)
+        # Where NovaCron measures some nodes, unknown ones may be the same under other names.
+        wanted = lacking if own.varies else other.nodes - (set(own.samples) - own.constant)
+        chosen = [own.of(own.nodes - own.constant), other.of(wanted)]
+        notes += _notes(what, own, chosen[1].nodes)
+        for reading in chosen:
+            cpus.update(reading.cpus)
+            for kind, parts in reading.batches.items():
+                batches.setdefault(kind, []).extend(parts)
+    gathered = {
+        kind: grid(
+            joined(parts), "gauge", partition.start_ms, partition.end_ms, resolution_seconds * 1000, "node_id", "",
+            minimum=0,
+        )
+        for kind, parts in batches.items()
+    }  # fmt: skip
+    return _table(gathered, cpus, source, partition, resolution_seconds, table, notes)
 
 
 Read = Callable[[Iterable[str]], Iterator[SeriesBatch]]
@@ -93,35 +156,40 @@ Read = Callable[[Iterable[str]], Iterator[SeriesBatch]]
 
 def _novacron_cpu(read: Read, reading: Reading) -> None:
     for batch in read(["novacron_system_cpu_usage_percent"]):
-        _count_cpus(batch, reading)
-        reading.add("cpu", averaged_over_series(batch, "node_id"))
+        reading.watch(batch)
+        reading.count_cpus(batch)
+        reading.add("cpu", averaged_over_cpus(batch))
 
 
 def _novacron_memory(read: Read, reading: Reading) -> None:
     for batch in read(["novacron_system_memory_usage_bytes"]):
-        reading.add("memory", batch.where(lambda labels: labels.get("type") == "used"))
+        used = batch.where(lambda labels: labels.get("type") == "used")
+        reading.watch(used)
+        reading.add("memory", used)
         reading.add("total", batch.where(lambda labels: labels.get("type") == "total"))
 
 
 def _novacron_load(read: Read, reading: Reading) -> None:
     for batch in read(["novacron_system_load_average"]):
-        reading.add("load", batch.where(lambda labels: labels.get("period") == "1m"))
+        load = batch.where(lambda labels: labels.get("period") == "1m")
+        reading.watch(load)
+        reading.add("load", load)
 
 
 def _exporter_cpu(read: Read, reading: Reading) -> None:
     for batch in read(['node_cpu_seconds_total{mode="idle"}']):
-        _count_cpus(batch, reading)
-        reading.add("cpu", use_of_idle(averaged_over_series(batch, "node_id")))
+        reading.count_cpus(batch)
+        reading.add("cpu", averaged_over_cpus(use_of_idle(batch)))
 
 
 def _exporter_memory(read: Read, reading: Reading) -> None:
     batches = list(read(["node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"]))
+    totals = [batch for batch in batches if batch.metric == "node_memory_MemTotal_bytes"]
     for batch in batches:
         if batch.metric == "node_memory_MemTotal_bytes":
             reading.add("total", batch)
-    for batch in batches:
-        if batch.metric == "node_memory_MemAvailable_bytes":
-            reading.add("memory", _used(batch, [one for one in batches if one is not batch]))
+        else:
+            reading.add("memory", memory_in_use(batch, totals))
 
 
 def _exporter_load(read: Read, reading: Reading) -> None:
@@ -136,80 +204,41 @@ _KINDS = (
 )
 
 
-def use_of_idle(idle: SeriesBatch) -> SeriesBatch:
-    """Return the percentage of time not idle up to each sample, from counters of idle seconds per CPU."""
-    samples = in_order(idle, 0, np.iinfo(np.int64).max, "node_id", "")
-    moved = increases(samples)
-    # Across a restart nobody counted how long the node was idle.
-    keep = moved.valid & np.r_[False, np.diff(samples.values) >= 0][: len(samples.values)]
-    sizes = np.add.reduceat(keep.astype(np.int64), samples.bounds[:-1]) if len(keep) else np.zeros(0, np.int64)
-    return replace(
-        idle,
-        labels=tuple({"node_id": samples.entities[code]} for code in samples.entity),
-        offsets=np.r_[0, np.cumsum(sizes)].astype(np.int64),
-        ts_ms=samples.ts_ms[keep],
-        values=np.clip(100 * (1 - moved.rate[keep]), 0, 100),
-    )
-
-
-def _used(available: SeriesBatch, others: list[SeriesBatch]) -> SeriesBatch:
-    """Return total minus available memory at the instants that have both, NaN at others."""
-    totals = [batch for batch in others if batch.metric == "node_memory_MemTotal_bytes"]
-    nodes = sorted({labels["node_id"] for batch in (available, *totals) for labels in batch.labels})
-    if not totals:
-        return replace(available, values=np.full(len(available.values), np.nan))
-    keys = np.concatenate([_instants(batch, nodes) for batch in totals])
-    values = np.concatenate([np.where(np.isfinite(batch.values), batch.values, np.nan) for batch in totals])
-    order = np.argsort(keys, kind="stable")
-    keys, values = keys[order], values[order]
-    wanted = _instants(available, nodes)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1) if len(keys) else np.zeros(len(wanted), np.int64)
-    total = np.where(keys[at] == wanted, values[at], np.nan) if len(keys) else np.full(len(wanted), np.nan)
-    # Arithmetic on the marker of a series' end, which is a signalling NaN, is an invalid operation.
-    free = np.where(np.isfinite(available.values), available.values, np.nan)
-    return replace(available, values=total - free)
-
-
-def _instants(batch: SeriesBatch, nodes: list[str]) -> NDArray[np.int64]:
-    """Return one number for the node and instant of each sample; times are below 2^44 ms."""
-    code = {name: number for number, name in enumerate(nodes)}
-    of_series = np.array([code[labels["node_id"]] for labels in batch.labels], np.int64)
-    found: NDArray[np.int64] = (np.repeat(of_series, np.diff(batch.offsets)) << 44) + batch.ts_ms
-    return found
-
-
-def _by_node(batch: SeriesBatch, node_label: str) -> SeriesBatch:
-    """Return `batch` with every series' node under `node_id`, without series that name none."""
-    labels = tuple({**one, "node_id": one.get("node_id") or one.get(node_label, "")} for one in batch.labels)
-    return replace(batch, labels=labels).where(lambda one: bool(one["node_id"]))
-
-
-def _count_cpus(batch: SeriesBatch, reading: Reading) -> None:
-    for labels in batch.labels:
-        reading.cpus.setdefault(labels["node_id"], set()).add(labels.get("cpu", ""))
+def _notes(what: str, own: Reading, taken: Collection[str]) -> Iterator[str]:
+    """Yield what became of NovaCron's constants; `taken` are the nodes that node-exporter measured instead."""
+    constant, undecided = sorted(own.constant), sorted(own.undecided)
+    if constant:
+        where = "every node" if len(constant) == len(own.samples) else f"{len(constant)} node(s)"
+        instead = f"; node-exporter's was taken for {len(taken)} node(s)" if taken else ""
+        yield (
+            f"NovaCron's {what} is one constant on {where}, all day and in the "
+            f"{CONSTANT_LEAD_IN_HOURS} hours before, and was left out there{instead}: {named(constant)}."
+        )
+    if undecided:
+        yield (
+            f"NovaCron's {what} has one value only on {len(undecided)} node(s), in fewer than {CONSTANT_SAMPLES} "
+            f"samples; that is too few to tell a constant, and it was kept: {named(undecided)}."
+        )
 
 
 def _table(
-    gathered: Mapping[str, list[Gridded]],
+    gathered: Mapping[str, Gridded],
     cpus: Mapping[str, set[str]],
-    intervals: Mapping[str, int],
+    source: MetricSource,
     partition: Partition,
     resolution_seconds: int,
     table: Table,
     notes: list[str],
 ) -> tuple[pa.Table, Facts]:
     resolution_ms = resolution_seconds * 1000
-    pieces = [piece for parts in gathered.values() for piece in parts]
-    nodes = sorted({name for piece in pieces for name in piece.entities})
+    nodes = sorted({name for piece in gathered.values() for name in piece.entities})
     buckets = 86_400 // resolution_seconds
-    grids = {kind: _spread(gathered.get(kind, []), nodes, buckets) for kind in ("cpu", "memory", "total", "load")}
-    # Total and used memory come together and count once.
-    counted = [kind for kind in ("cpu", "memory", "load") if gathered.get(kind)]
-    seen = sum((grids[kind][2] for kind in counted), np.zeros(len(nodes) * buckets, np.int32))
+    grids = {kind: _spread(gathered.get(kind), nodes, buckets) for kind in ("cpu", "memory", "total", "load")}
+    seen = sum((grids[kind][2] for kind in COUNTED), np.zeros(len(nodes) * buckets, np.int32))
     row = np.flatnonzero(seen)
     count = np.array([len(cpus.get(node, ())) for node in nodes] or [0], np.float64)[row // buckets]
     count[count == 0] = np.nan
-    per_bucket = sum(max(1, resolution_seconds // (intervals[kind] or resolution_seconds)) for kind in counted)
+    facts, in_bucket = _counted(gathered, nodes, source, partition, resolution_ms, notes)
     arrays: dict[str, pa.Array] = {
         "node_id": pa.array([nodes[index] for index in row // buckets], pa.string()),
         "ts": pa.array(partition.start_ms + (row % buckets) * resolution_ms, pa.int64()).cast(TIMESTAMP),
@@ -225,34 +254,50 @@ def _table(
         "load_average_1m_mean": pa.array(grids["load"][0][row], from_pandas=True),
         "load_average_1m_max": pa.array(grids["load"][1][row], from_pandas=True),
         "samples_seen": pa.array(seen[row]),
-        "samples_expected": pa.array(np.full(len(row), per_bucket, np.int32)),
+        "samples_expected": pa.array(in_bucket[row // buckets].astype(np.int32)),
     }
     data = pa.table({column.name: arrays.get(column.name, pa.nulls(len(row), column.type)) for column in table.columns})
-    last = max((piece.last_ts_ms for piece in pieces), default=-1)
+    return data, facts
+
+
+def _counted(
+    gathered: Mapping[str, Gridded],
+    nodes: list[str],
+    source: MetricSource,
+    partition: Partition,
+    resolution_ms: int,
+    notes: list[str],
+) -> tuple[Facts, IntArray]:
+    """Return the facts, and the samples that a complete bucket of each node has."""
+    in_bucket = np.zeros(len(nodes), np.int64)
+    last = max((piece.last_ts_ms for piece in gathered.values()), default=-1)
     if last < 0:
-        return data, Facts(as_of_ms=partition.end_ms, notes=(*notes, "No node sent a sample on this day."))
+        return Facts(as_of_ms=partition.end_ms, notes=(*notes, "No node sent a sample on this day.")), in_bucket
+    known_seconds = source.sample_interval_seconds(partition.tenant)
+    is_over = source.has_passed(partition.tenant, partition.end_ms)
+    code = {name: number for number, name in enumerate(nodes)}
+    parts: list[tuple[IntArray, Presence]] = []
+    for piece in (gathered[kind] for kind in COUNTED if kind in gathered):
+        own = presence(piece, partition.start_ms, resolution_ms, known_seconds)
+        codes = np.array([code[name] for name in piece.entities], np.int64)
+        in_bucket[codes] += own.in_bucket(resolution_ms)
+        parts.append((codes, own))
+    seen = sum(int(own.seen.sum()) for _, own in parts)
+    expected = expected_together(parts, (partition.start_ms, partition.end_ms if is_over else last + 1))
     passed = (last - partition.start_ms) // resolution_ms + 1
-    as_of = min(partition.end_ms, partition.start_ms + passed * resolution_ms)
-    elapsed = (as_of - partition.start_ms) // 1000
-    expected = sum(
-        len({name for piece in gathered[kind] for name in piece.entities}) * (elapsed // intervals[kind])
-        if intervals[kind]
-        else sum(int(piece.samples.sum()) for piece in gathered[kind])
-        for kind in counted
-    )
-    return data, Facts(as_of_ms=as_of, samples_seen=int(seen.sum()), samples_expected=int(expected), notes=tuple(notes))
+    as_of = partition.end_ms if is_over else min(partition.end_ms, partition.start_ms + passed * resolution_ms)
+    return Facts(as_of_ms=as_of, samples_seen=seen, samples_expected=int(expected.sum()), notes=tuple(notes)), in_bucket
 
 
 def _spread(
-    parts: list[Gridded], nodes: list[str], buckets: int
+    piece: Gridded | None, nodes: list[str], buckets: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
     size = len(nodes) * buckets
     mean, maximum = np.full(size, np.nan, np.float32), np.full(size, np.nan, np.float32)
     seen = np.zeros(size, np.int32)
-    code = {name: number for number, name in enumerate(nodes)}
-    for piece in parts:
+    if piece is not None:
+        code = {name: number for number, name in enumerate(nodes)}
         own = np.array([code[name] for name in piece.entities] or [-1], np.int64)
         cell = own[piece.entity] * buckets + piece.bucket
-        mean[cell], maximum[cell] = piece.mean, piece.maximum
-        seen[cell] += piece.samples
+        mean[cell], maximum[cell], seen[cell] = piece.mean, piece.maximum, piece.samples
     return mean, maximum, seen

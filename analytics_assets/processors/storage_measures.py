@@ -1,20 +1,27 @@
 """What was measured of volumes and tiers, by entity and bucket, put together as rows of `storage_utilization`."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics_assets.kernels.coverage import Presence, presence
 from analytics_assets.kernels.gridding import Gridded
 from analytics_assets.kernels.histogram import Distributions
 from analytics_assets.kernels.matrix import row_median
+from analytics_assets.processors.sampled import (
+    FloatArray,
+    IntArray,
+    absent,
+    add_presence,
+    amount_of,
+    presence_of_latency,
+)
 from resources.monitoring.metrics import Kind
 from resources.monitoring.source import SeriesBatch
 from resources.partition import Partition
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 HIGHEST = 2.0**80
@@ -28,8 +35,8 @@ class Measure:
     """One thing measured of some entities, in the buckets of the day in which it has a value.
 
     `entities[entity[i]]` is the id of row `i`, `bucket[i]` counts from midnight, `columns` has what
-    is known there. `interval_seconds` is the time between samples, 0 where a single one was seen.
-    Each `name` counts once in what is expected of an entity.
+    is known there. `present` tells by entity when it was sampled, with the samples of all rows; what
+    measures of one `name` tell of an entity is one thing that is expected of it.
     """
 
     name: str
@@ -38,15 +45,17 @@ class Measure:
     bucket: IntArray
     columns: Mapping[str, FloatArray]
     samples: IntArray
-    interval_seconds: int
+    present: Presence
     doubtful: BoolArray | None = None
     places: tuple[str, ...] = ()
     place: IntArray | None = None
 
     def where(self, keep: BoolArray) -> "Measure":
         """Return the rows to `keep`."""
+        seen = np.bincount(self.entity[keep], self.samples[keep], len(self.entities)).astype(np.int64)
         return replace(
             self,
+            present=replace(self.present, seen=seen),
             entity=self.entity[keep],
             bucket=self.bucket[keep],
             columns={name: values[keep] for name, values in self.columns.items()},
@@ -55,12 +64,19 @@ class Measure:
             place=None if self.place is None else self.place[keep],
         )
 
-    def without(self, ids: Collection[str]) -> "Measure":
-        """Return the rows of entities that are not among `ids`."""
-        if not ids:
+    def before(self, buckets: Mapping[str, int]) -> "Measure":
+        """Return the rows in buckets before those given by entity id, and those of entities that are not given."""
+        if not buckets:
             return self
-        kept = np.array([name not in ids for name in self.entities], bool)
-        return self.where(kept[self.entity])
+        never = np.iinfo(np.int64).max
+        end = np.array([buckets.get(name, never) for name in self.entities] or [never], np.int64)
+        return self.where(self.bucket < end[self.entity])
+
+    def first_buckets(self) -> dict[str, int]:
+        """Return the first bucket of each entity id that has a row."""
+        first = np.flatnonzero(np.diff(self.entity, prepend=-1))
+        pairs = zip(self.entity[first], self.bucket[first], strict=True)
+        return {self.entities[code]: int(bucket) for code, bucket in pairs}
 
     def ids(self) -> set[str]:
         """Return the ids of the entities that have a row."""
@@ -69,7 +85,9 @@ class Measure:
 
 @dataclass
 class Collected:
-    """What was collected of one tenant or of the platform; the counts are of samples, `suspect` of counters."""
+    """What was collected of one tenant or of the platform; the counts are of samples, or of counters: those that
+    were running sums of totals (`suspect`), and without a sample in the lead-in (`without_start`).
+    """
 
     measures: list[Measure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -78,6 +96,13 @@ class Collected:
     impossible: int = 0
     frozen: int = 0
     suspect: int = 0
+    without_start: int = 0
+
+    @property
+    def last_ts_ms(self) -> int:
+        """When the last sample was taken; -1 without any row."""
+        seen = [measure.present.last_ms[measure.present.seen > 0] for measure in self.measures]
+        return max((int(last.max()) for last in seen if len(last)), default=-1)
 
     def count(self, piece: Gridded) -> None:
         """Add what was untidy in `piece`."""
@@ -97,6 +122,7 @@ class Rows:
     """The rows of a day: one for each entity and bucket in which anything was measured, in that order.
 
     `place` indexes `places`, -1 where unknown. A column that nothing was measured for is not there.
+    `present` tells by entity when it was sampled, of each thing that was measured.
     """
 
     entities: tuple[str, ...]
@@ -108,6 +134,7 @@ class Rows:
     expected: IntArray
     places: tuple[str, ...]
     place: IntArray
+    present: Sequence[Presence]
 
     def column(self, name: str) -> FloatArray:
         """Return a column, NaN where nothing was measured."""
@@ -120,22 +147,44 @@ def possible(batch: SeriesBatch) -> SeriesBatch:
     return replace(batch, values=np.where(beyond, np.inf, batch.values)) if beyond.any() else batch
 
 
-def measured(
-    name: str, piece: Gridded, columns: Mapping[str, FloatArray], interval_seconds: int, ids: Sequence[str] = ()
-) -> Measure:
-    """Return a gridded metric as a measure; `ids` are the entities' ids where they are not the grid's own."""
-    return Measure(
-        name=name,
-        entities=tuple(ids) or piece.entities,
-        entity=piece.entity.astype(np.int64),
-        bucket=piece.bucket.astype(np.int64),
-        columns=columns,
-        samples=piece.samples.astype(np.int64),
-        interval_seconds=interval_seconds,
-        doubtful=piece.doubtful,
-        places=piece.places,
-        place=piece.place.astype(np.int64),
-    )
+@dataclass(frozen=True)
+class Window:
+    """The buckets of a day, and the seconds between samples that do not tell them themselves (None: not known)."""
+
+    partition: Partition
+    resolution_seconds: int
+    known_seconds: int | None
+
+    def measured(
+        self, name: str, piece: Gridded, columns: Mapping[str, FloatArray], ids: Sequence[str] = ()
+    ) -> Measure:
+        """Return a gridded metric as a measure; `ids` are the entities' ids where they are not the grid's own."""
+        return Measure(
+            name=name,
+            entities=tuple(ids) or piece.entities,
+            entity=piece.entity.astype(np.int64),
+            bucket=piece.bucket.astype(np.int64),
+            columns=columns,
+            samples=piece.samples.astype(np.int64),
+            present=presence(piece, self.partition.start_ms, self.resolution_seconds * 1000, self.known_seconds),
+            doubtful=piece.doubtful,
+            places=piece.places,
+            place=piece.place.astype(np.int64),
+        )
+
+    def traffic(self, direction: str, kind: Kind, piece: Gridded, ids: Sequence[str] = ()) -> Measure:
+        """Return rate and bytes moved; `direction` is read or write.
+
+        The bytes of a counter are its increases; those of a gauge are its samples times the seconds
+        that each stands for.
+        """
+        amount = "read_bytes" if direction == "read" else "written_bytes"
+        columns = {
+            f"{direction}_bytes_per_second_mean": piece.mean.astype(np.float64),
+            f"{direction}_bytes_per_second_max": piece.maximum.astype(np.float64),
+            amount: piece.total if kind == "counter" else amount_of(piece, self.known_seconds),
+        }
+        return self.measured(f"{direction}_throughput", piece, columns, ids)
 
 
 def exact_mean(piece: Gridded) -> FloatArray:
@@ -148,8 +197,9 @@ def used_columns(
 ) -> dict[str, FloatArray]:
     """Return what is known of used space in the cells of `today`; `yesterday` is the day before, of the same batch.
 
-    Growth per day compares each hour with the same hour of the day before and takes the median, so
-    that neither what comes and goes within a day nor a few odd hours are growth. It needs
+    Growth is against the last bucket with a value, unless that is more than a day before. Growth
+    per day compares each hour with the same hour of the day before and takes the median, so that
+    neither what comes and goes within a day nor a few odd hours are growth. It needs
     `minimum_hours` hours that have a value on both days.
     """
     buckets = HOURS * 3600 // resolution_seconds
@@ -160,7 +210,7 @@ def used_columns(
     known = ~np.isnan(used)
     latest = np.maximum.accumulate(np.where(known, np.arange(2 * buckets), -1), axis=1)
     before = latest[today.entity, buckets + today.bucket - 1]
-    growth = np.where(before >= 0, mean - used[today.entity, before], np.nan)
+    growth = np.where(before >= today.bucket, mean - used[today.entity, before], np.nan)
 
     by_hour = (len(used), 2 * HOURS, buckets // HOURS)
     count = known.reshape(by_hour).sum(axis=2)
@@ -180,21 +230,6 @@ def used_columns(
     }
 
 
-def traffic_columns(piece: Gridded, kind: Kind, direction: str, interval_seconds: int) -> dict[str, FloatArray]:
-    """Return rate and bytes moved; `direction` is read or write.
-
-    The bytes of a counter are its increases. Those of a gauge are its samples times the seconds that
-    each stands for, and unknown where a single sample does not tell them.
-    """
-    amount = "read_bytes" if direction == "read" else "written_bytes"
-    seconds = 1.0 if kind == "counter" else float(interval_seconds) or np.nan
-    return {
-        f"{direction}_bytes_per_second_mean": piece.mean.astype(np.float64),
-        f"{direction}_bytes_per_second_max": piece.maximum.astype(np.float64),
-        amount: piece.total * seconds,
-    }
-
-
 def latency_measures(
     found: Distributions, operations: Sequence[str], ids: Sequence[str], known: int | None
 ) -> list[Measure]:
@@ -207,7 +242,7 @@ def latency_measures(
             columns[f"{wanted}_latency_seconds_{share}"] = found.quantiles[:, position]
         whole = Measure(
             f"{wanted}_latency", tuple(ids), found.entity.astype(np.int64), found.bucket.astype(np.int64), columns,
-            found.samples.astype(np.int64), known or found.interval_seconds, found.doubtful,
+            found.samples.astype(np.int64), presence_of_latency(found, known), found.doubtful,
         )  # fmt: skip
         measures.append(whole.where(operation == wanted))
     return measures
@@ -239,27 +274,13 @@ def together(measures: Iterable[Measure], resolution_seconds: int) -> Rows:
         if measure.place is not None and measure.places:
             codes = np.array([place_code[name] for name in measure.places], np.int64)
             place[row] = np.where((place[row] < 0) & (measure.place >= 0), codes[measure.place], place[row])
-    expected = np.zeros(len(entities), np.int64)
-    for (_, name), interval in intervals_by_entity(measures).items():
-        expected[code[name]] += max(1, resolution_seconds // interval) if interval else 1
+    present: dict[str, Presence] = {}
+    for measure in measures:
+        codes = np.array([code.get(name, -1) for name in measure.entities], np.int64)
+        add_presence(present.setdefault(measure.name, absent(len(entities))), codes, measure.present)
+    in_bucket = sum((one.in_bucket(resolution_seconds * 1000) for one in present.values()), np.zeros(1, np.int64))
     entity = cell // buckets
-    return Rows(entities, entity, cell % buckets, columns, doubtful, seen, expected[entity], places, place)
-
-
-def intervals_by_entity(measures: Iterable[Measure]) -> dict[tuple[str, str], int]:
-    """Return the seconds between samples by measure and entity id, of those that have any."""
-    return {(measure.name, name): measure.interval_seconds for measure in measures for name in measure.ids()}
-
-
-def samples_expected(measures: Sequence[Measure], elapsed_seconds: int) -> int:
-    """Return how many samples all measures together would have; one of unknown interval just those it has."""
-    regular = sum(elapsed_seconds // interval for interval in intervals_by_entity(measures).values() if interval)
-    return regular + sum(int(measure.samples.sum()) for measure in measures if not measure.interval_seconds)
-
-
-def as_of_ms(measures: Sequence[Measure], partition: Partition, resolution_seconds: int) -> int:
-    """Return the end of the last bucket with samples, at most the day's end."""
-    last = max((int(measure.bucket.max()) for measure in measures if len(measure.bucket)), default=None)
-    if last is None:
-        return partition.end_ms
-    return min(partition.end_ms, partition.start_ms + (last + 1) * resolution_seconds * 1000)
+    return Rows(
+        entities, entity, cell % buckets, columns, doubtful, seen, in_bucket[entity], places, place,
+        list(present.values()),
+    )  # fmt: skip

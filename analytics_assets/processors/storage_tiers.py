@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
+from analytics_assets.kernels.coverage import Presence
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid
 from analytics_assets.kernels.histogram import histogram
 from analytics_assets.processors.entity_id import entity_id
+from analytics_assets.processors.sampled import FloatArray, absent, add_presence
 from analytics_assets.processors.storage_measures import (
     BoolArray,
     Collected,
-    FloatArray,
     Measure,
     Rows,
+    Window,
     exact_mean,
     latency_measures,
-    measured,
     possible,
-    traffic_columns,
     used_columns,
 )
 from resources.monitoring.source import MetricSource, SeriesBatch
@@ -110,48 +111,38 @@ class TierReader:
     keys: TierKeys
     found: Collected
 
-    @property
-    def known_interval(self) -> int | None:
-        return self.source.sample_interval_seconds(self.partition.tenant)
+    @cached_property
+    def window(self) -> Window:
+        known = self.source.sample_interval_seconds(self.partition.tenant)
+        return Window(self.partition, self.resolution_seconds, known)
 
     def used(self, minimum_hours: int) -> Iterator[Measure]:
         """Yield the used space."""
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
-        days = []
         for batch in joined(self._batches([USED], DAY_MS)):
             keyed = self.keys.keyed(batch)
             yesterday = grid(keyed, "gauge", start_ms - DAY_MS, start_ms, step_ms, ENTITY, "", minimum=0)
-            days.append((grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0), yesterday))
-        interval = self.known_interval or interval_seconds(today for today, _ in days)
-        for today, yesterday in days:
+            today = grid(keyed, "gauge", start_ms, end_ms, step_ms, ENTITY, "", minimum=0)
             self.found.count(today)
             columns = used_columns(today, yesterday, self.resolution_seconds, minimum_hours)
-            yield measured("used", today, columns, interval, [key.id for key in self.keys.of(today)])
+            yield self.window.measured("used", today, columns, self._ids(today))
 
     def operations(self) -> Iterator[Measure]:
         """Yield operations per second: reads, writes, and the sum of all others."""
-        pieces = list(self._gauges(IOPS, "operation", others=True))
-        interval = self.known_interval or interval_seconds(pieces)
-        for piece in pieces:
-            keys = self.keys.of(piece)
+        for piece in self._gauges(IOPS, "operation", others=True):
+            keys, ids = self.keys.of(piece), self._ids(piece)
             for name in ("read", "write"):
                 columns = {f"{name}_iops_mean": _wide(piece.mean), f"{name}_iops_max": _wide(piece.maximum)}
-                whole = measured(f"{name}_iops", piece, columns, interval, [key.id for key in keys])
-                yield whole.where(_are(piece, keys, name))
-            other = measured(
-                "other_iops", piece, {"other_iops_mean": _wide(piece.mean)}, interval, [k.id for k in keys]
-            )
+                yield self.window.measured(f"{name}_iops", piece, columns, ids).where(_are(piece, keys, name))
+            other = self.window.measured("other_iops", piece, {"other_iops_mean": _wide(piece.mean)}, ids)
             yield _summed(other.where(~_are(piece, keys, "read") & ~_are(piece, keys, "write")))
 
     def throughput(self) -> Iterator[Measure]:
         """Yield bytes read and written."""
-        pieces = list(self._gauges(THROUGHPUT, "direction"))
-        interval = self.known_interval or interval_seconds(pieces)
-        for piece in pieces:
-            keys = self.keys.of(piece)
+        for piece in self._gauges(THROUGHPUT, "direction"):
+            keys, ids = self.keys.of(piece), self._ids(piece)
             for direction in ("read", "write"):
-                columns = traffic_columns(piece, "gauge", direction, interval)
-                whole = measured(f"{direction}_throughput", piece, columns, interval, [key.id for key in keys])
+                whole = self.window.traffic(direction, "gauge", piece, ids)
                 yield whole.where(_are(piece, keys, direction))
 
     def latency(self) -> list[Measure]:
@@ -162,23 +153,27 @@ class TierReader:
             for batch in self._batches([f"{LATENCY}_{part}" for part in ("bucket", "sum", "count")], LEAD_IN_MS):
                 yield self.keys.keyed(batch, "operation")
 
-        known = self.known_interval
+        known = self.window.known_seconds
         spread = histogram(
             batches(), LATENCY, (ENTITY,), start_ms, end_ms, self.resolution_seconds * 1000, interval_seconds=known
         )
         self.found.late += spread.flaws.late
         self.found.repeated += spread.flaws.repeated
-        self.found.impossible += spread.flaws.not_finite + spread.flaws.negative
+        self.found.impossible += spread.flaws.not_finite + spread.flaws.refused
+        if spread.flaws.replicas:
+            self.found.notes.append(
+                f"{spread.flaws.replicas} latency histogram(s) show the same as another of their tier: it counts once."
+            )
         keys = [self.keys.keys[int(number)] for (number,) in spread.entities]
         return latency_measures(spread, [key.what for key in keys], [key.id for key in keys], known)
 
     def gauge(self, name: str, selector: str) -> Iterator[Measure]:
         """Yield the gauges that `selector` selects as the column `name`."""
-        pieces = list(self._gauges(selector))
-        interval = self.known_interval or interval_seconds(pieces)
-        for piece in pieces:
-            ids = [key.id for key in self.keys.of(piece)]
-            yield measured(name, piece, {name: exact_mean(piece)}, interval, ids)
+        for piece in self._gauges(selector):
+            yield self.window.measured(name, piece, {name: exact_mean(piece)}, self._ids(piece))
+
+    def _ids(self, piece: Gridded) -> list[str]:
+        return [key.id for key in self.keys.of(piece)]
 
     def _gauges(self, selector: str, label: str = "", others: bool = False) -> Iterator[Gridded]:
         start_ms, end_ms, step_ms = self.partition.start_ms, self.partition.end_ms, self.resolution_seconds * 1000
@@ -220,10 +215,19 @@ def collect_tiers(
 
 
 def capacity_of(rows: Rows, tiers: Mapping[str, TierKey], sizes: Mapping[str, float]) -> FloatArray:
-    """Return each row's capacity: as measured, else what `sizes` says of its tier, else NaN."""
-    given = np.array([sizes.get(tiers[name].tier, np.nan) for name in rows.entities] or [np.nan])
-    was_measured = rows.column("capacity_bytes")
-    return np.where(np.isnan(was_measured), given[rows.entity], was_measured)
+    """Return each row's capacity: as measured, of tiers never measured that day what `sizes` says, else NaN.
+
+    What was measured holds until the next sample; before the first of the day that one does.
+    """
+    found = np.array([sizes.get(tiers[name].tier, np.nan) for name in rows.entities] or [np.nan])[rows.entity]
+    measured = rows.column("capacity_bytes")
+    known = np.flatnonzero(~np.isnan(measured))
+    if len(known):
+        at = known[np.maximum(np.searchsorted(known, np.arange(len(measured)), "right") - 1, 0)]
+        after = known[np.minimum(np.searchsorted(known, np.arange(len(measured))), len(known) - 1)]
+        at = np.where(rows.entity[at] == rows.entity, at, after)
+        found = np.where(rows.entity[at] == rows.entity, measured[at], found)
+    return found
 
 
 def _notes(found: Collected, keys: TierKeys, selectors: Mapping[str, str]) -> Iterator[str]:
@@ -295,10 +299,15 @@ def _summed(measure: Measure) -> Measure:
     """
     ids = tuple(sorted(measure.ids()))
     code = {name: number for number, name in enumerate(ids)}
-    entity = np.array([code.get(name, -1) for name in measure.entities], np.int64)[measure.entity]
-    pairs, row = np.unique(np.stack([entity, measure.bucket]), axis=1, return_inverse=True)
+    owner = np.array([code.get(name, -1) for name in measure.entities], np.int64)
+    pairs, row = np.unique(np.stack([owner[measure.entity], measure.bucket]), axis=1, return_inverse=True)
     row, size = row.ravel(), pairs.shape[1]
     samples = np.zeros(size, np.int64)
     np.maximum.at(samples, row, measure.samples)
     columns = {name: np.bincount(row, values, size).astype(np.float64) for name, values in measure.columns.items()}
-    return Measure(measure.name, ids, pairs[0], pairs[1], columns, samples, measure.interval_seconds)
+    present, parts = absent(len(ids)), measure.present
+    for number in np.argsort(-parts.seen, kind="stable")[:, None]:
+        own = Presence(parts.seen[number], parts.first_ms[number], parts.last_ms[number], parts.interval_ms[number])
+        add_presence(present, owner[number], own)
+    present.seen[:] = np.bincount(pairs[0], samples, len(ids))
+    return Measure(measure.name, ids, pairs[0], pairs[1], columns, samples, present)

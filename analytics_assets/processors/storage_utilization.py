@@ -6,10 +6,13 @@ how well it deduplicates and compresses where a metric of that is named. What a 
 measure is null, with a note, never zero.
 
 Method: raw samples go on the grid (`kernels/gridding.py`). Bytes read and written are the increases
-of counters, each in the bucket in which it ends, so that the day's sum is exact; where a source has
-only rates, a sample stands for the seconds between two. Latency quantiles come from the exporter's
+of counters, each in the bucket in which it ends, so that the day's sum is exact but for an increase
+that begins more than an hour before midnight and ends after it: that is in no day (the number
+`counters_without_start` counts the counters that may have one). Where a source has only rates, a
+sample stands for the seconds since the one before, at most two intervals, in the bucket in which it
+was taken: what a bucket holds may have been moved before it. Latency quantiles come from the exporter's
 histogram (`kernels/histogram.py`) and are as fine as its bounds. Growth is against the last bucket
-with a value, also of the day before. Growth per day is the median, over the hours, of the change
+with a value, at most a day before. Growth per day is the median, over the hours, of the change
 against the same hour of the day before: robust, and blind to what comes and goes within a day. A
 single day foretells nothing, so there is a fill rate here but no day on which it is full.
 """
@@ -22,12 +25,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from analytics_assets.components import Component, Input, Parameters, Result, Workplace
+from analytics_assets.processors.sampled import FloatArray, as_of_ms, is_over, last_place, seen_and_expected
 from analytics_assets.processors.storage_measures import (
     Collected,
-    FloatArray,
     Rows,
-    as_of_ms,
-    samples_expected,
     together,
 )
 from analytics_assets.processors.storage_tiers import TierKey, capacity_of, collect_tiers, shown
@@ -92,9 +93,16 @@ def _number(name: str, description: str, unit: str, wide: bool = False, minimum:
 
 def _direction(direction: str, past: str, gerund: str) -> tuple[Column, ...]:
     return (
-        _number(f"{direction}_bytes_per_second_mean", f"Rate of {gerund}: mean over the bucket", "bytes/s"),
+        _number(
+            f"{direction}_bytes_per_second_mean", f"Rate of {gerund}: mean over the time its samples cover", "bytes/s"
+        ),
         _number(f"{direction}_bytes_per_second_max", f"Rate of {gerund}: highest between two samples", "bytes/s"),
-        _number(f"{past}_bytes", f"Bytes {past} in the bucket", "bytes", wide=True),
+        _number(
+            f"{past}_bytes",
+            f"Bytes {past}, told by samples of the bucket: since the one before each, also over a gap; they add up",
+            "bytes",
+            wide=True,
+        ),
     )
 
 
@@ -120,10 +128,11 @@ STORAGE_UTILIZATION = Table(
         Column("ts", TIMESTAMP, "Start of the bucket, UTC"),
         _number("used_bytes_mean", "Space in use: mean over the bucket", "bytes", wide=True),
         _number("used_bytes_max", "Space in use: highest sample in the bucket", "bytes", wide=True),
-        _number("capacity_bytes", "Size of the VM's disks at the bucket's start, or of the tier", "bytes", wide=True),
+        _number("capacity_bytes", "Size of the VM's disks at the bucket's start; of a tier as last measured that day, "
+                "before its first sample as in that", "bytes", wide=True),
         _number("used_share", "Mean space in use by capacity; above 1 where more is used than was sold", ""),
-        _number("growth_bytes", "Change of mean space in use since the last bucket with a value, at most a day before",
-                "bytes", wide=True, minimum=None),
+        _number("growth_bytes", "Change of mean space in use since the last bucket with a value, null if that is more "
+                "than a day before", "bytes", wide=True, minimum=None),
         _number("growth_bytes_per_day", "Median over the day's hours so far of the change against the same hour of "
                 "the day before; one value a day", "bytes/day", wide=True, minimum=None),
         _number("fill_share_per_day", "Growth per day by capacity", "1/day", minimum=None),
@@ -182,15 +191,28 @@ def compute(workplace: Workplace, parameters: StorageUtilizationParameters) -> R
         found.notes.append(
             f"{found.impossible} sample(s) were no amount (negative, not a number, or beyond any) and were left out."
         )
-    until = as_of_ms(found.measures, partition, resolution)
+    over = is_over(workplace.metrics, partition, found.last_ts_ms)
+    seen, expected = None, None
+    if rows.present:
+        place = node_of(rows, tiers)
+        seen, expected = seen_and_expected(rows.present, place, partition, over)
     facts = workplace.facts(
-        as_of_ms=until,
-        samples_seen=int(rows.seen.sum()) if len(rows.entity) else None,
-        samples_expected=samples_expected(found.measures, (until - partition.start_ms) // 1000) or None,
+        as_of_ms=as_of_ms(partition, found.last_ts_ms, resolution, over),
+        samples_seen=seen,
+        samples_expected=expected,
         notes=tuple(found.notes),
     )
     data = to_table(rows, ts, capacity, tiers)
     return Result(data, facts, numbers=_numbers(rows, found, data))
+
+
+def node_of(rows: Rows, tiers: dict[str, TierKey]) -> NDArray[np.int64]:
+    """Return a number for the node of each entity, where it was last, -1 where that is unknown."""
+    if not tiers:
+        return last_place(rows.entity, rows.place, len(rows.entities))
+    nodes = sorted({key.node for key in tiers.values() if key.node})
+    code = {name: number for number, name in enumerate(nodes)}
+    return np.array([code.get(tiers[name].node, -1) for name in rows.entities], np.int64)
 
 
 def to_table(rows: Rows, ts: NDArray[np.int64], capacity: FloatArray, tiers: dict[str, TierKey]) -> pa.Table:
@@ -246,6 +268,7 @@ def _numbers(rows: Rows, found: Collected, data: pa.Table) -> dict[str, int | fl
         "impossible_samples": found.impossible,
         "frozen_twin_samples": found.frozen,
         "suspect_counters": found.suspect,
+        "counters_without_start": found.without_start,
     }
     used, growth = _last(rows, "used_bytes_mean"), _last(rows, "growth_bytes_per_day")
     if len(used):

@@ -5,15 +5,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid
+from analytics_assets.processors.sampled import FloatArray, without_start
 from analytics_assets.processors.storage_measures import (
     Collected,
-    FloatArray,
-    Measure,
     Rows,
-    measured,
+    Window,
     possible,
-    traffic_columns,
     used_columns,
 )
 from resources.monitoring.metrics import Kind
@@ -31,7 +29,11 @@ TRAFFIC: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("novacron_vm_disk_write_bytes_per_second", "gauge"),
     ),
 }
-"""By direction the metrics to read, best first: only a counter counts every byte."""
+"""By direction the metrics to read, best first: only a counter counts every byte.
+
+From a counter's first value of the day on a rate is not read, as what the counter has of a later
+bucket may be of this one as well.
+"""
 
 
 def collect_volumes(
@@ -39,19 +41,16 @@ def collect_volumes(
 ) -> Collected:
     """Return what was measured of the volumes of a tenant's VMs on a day."""
     found = Collected()
-    known = source.sample_interval_seconds(partition.tenant)
+    window = Window(partition, resolution_seconds, source.sample_interval_seconds(partition.tenant))
     start_ms, end_ms, step_ms = partition.start_ms, partition.end_ms, resolution_seconds * 1000
 
-    days = []
     for batch in source.samples(partition.tenant, [USED], start_ms - DAY_MS, end_ms):
         whole = possible(batch)
         yesterday = grid(whole, "gauge", start_ms - DAY_MS, start_ms, step_ms, minimum=0)
-        days.append((grid(whole, "gauge", start_ms, end_ms, step_ms, minimum=0), yesterday))
-    interval = known or interval_seconds(today for today, _ in days)
-    for today, yesterday in days:
+        today = grid(whole, "gauge", start_ms, end_ms, step_ms, minimum=0)
         found.count(today)
         columns = used_columns(today, yesterday, resolution_seconds, minimum_hours)
-        found.measures.append(measured("used", today, columns, interval))
+        found.measures.append(window.measured("used", today, columns))
 
     pieces: dict[str, list[Gridded]] = {}
     kinds = {name: kind for metrics in TRAFFIC.values() for name, kind in metrics}
@@ -59,23 +58,17 @@ def collect_volumes(
         piece = grid(possible(batch), kinds[batch.metric], start_ms, end_ms, step_ms, minimum=0)
         pieces.setdefault(batch.metric, []).append(piece)
         found.count(piece)
+        if kinds[batch.metric] == "counter":
+            found.without_start += without_start(batch, piece, start_ms)
     for direction, metrics in TRAFFIC.items():
-        taken: set[str] = set()
+        told_from: dict[str, int] = {}
         for name, kind in metrics:
-            better = frozenset(taken)
-            for measure in _traffic(direction, kind, pieces.get(name, []), known):
-                others = measure.without(better)
-                taken |= others.ids()
-                found.measures.append(others)
+            measures = [window.traffic(direction, kind, piece).before(told_from) for piece in pieces.get(name, [])]
+            for measure in measures:
+                told_from |= measure.first_buckets()
+            found.measures += measures
     found.notes += list(_notes(found))
     return found
-
-
-def _traffic(direction: str, kind: Kind, pieces: list[Gridded], known: int | None) -> Iterator[Measure]:
-    interval = known or interval_seconds(pieces)
-    for piece in pieces:
-        columns = traffic_columns(piece, kind, direction, interval)
-        yield measured(f"{direction}_throughput", piece, columns, interval)
 
 
 def _notes(found: Collected) -> Iterator[str]:
@@ -93,6 +86,11 @@ def _notes(found: Collected) -> Iterator[str]:
             f"{found.suspect} counter(s) are running sums of totals, as NovaCron's exporter makes of a hypervisor's "
             "own totals; what was read and written is taken from the totals."
         )
+    if found.without_start:
+        yield (
+            f"{found.without_start} counter(s) have no sample in the hour before midnight: they began within the day "
+            "or after a silence of more than an hour, and what they counted before their first sample is in no day."
+        )
     yield (
         "Operations per second, latency, deduplication and compression are measured of storage tiers only: "
         "they are null for volumes."
@@ -102,14 +100,15 @@ def _notes(found: Collected) -> Iterator[str]:
 def capacity_at(rows: Rows, ts: Iterable[int], inventory: pa.Table) -> FloatArray:
     """Return the disk size of each row's VM at its instant of `ts` (milliseconds), NaN where unknown.
 
-    `inventory` has the columns `vm_id`, `valid_from` and `disk_bytes` of `vm_inventory`. A size
-    holds from its moment until the next one; before its first a VM has that one.
+    `inventory` has the columns `vm_id`, `valid_from` and `disk_bytes` of `vm_inventory`. A row
+    replaces the one before it in all: from one without a size on the size is unknown, until the
+    next. Before its first row a VM is as that says.
     """
     code = {name: number for number, name in enumerate(rows.entities)}
     owner = np.array([code.get(name, -1) for name in inventory.column("vm_id").to_pylist()], np.int64)
     since = np.asarray(inventory.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
     size = inventory.column("disk_bytes").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    keep = np.flatnonzero((owner >= 0) & ~np.isnan(size))
+    keep = np.flatnonzero(owner >= 0)
     keep = keep[np.lexsort((since[keep], owner[keep]))]
     owner, since, size = owner[keep], since[keep], size[keep]
     instant = np.asarray(ts, dtype=np.int64)

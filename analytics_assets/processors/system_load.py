@@ -150,29 +150,32 @@ def sizes_at(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return vCPUs and memory bytes of each row's VM at its instant `ts`; NaN where unknown.
 
-    `inventory` is sorted by VM and `valid_from`. Before its first row a VM has that row's size.
+    `inventory` has the columns of `vm_inventory`. A row replaces all of what was before it, so a size
+    that it does not tell is unknown from then on. Before its first row a VM has that row's size.
     """
     names = vm_ids.dictionary.to_pylist()
     codes = {name: code for code, name in enumerate(names)}
     owner = np.array([codes.get(name, -1) for name in inventory.column("vm_id").to_pylist()], np.int64)
     since = np.asarray(inventory.column("valid_from").cast(pa.int64()))
-    vcpus = inventory.column("vcpus").to_numpy(zero_copy_only=False).astype(np.float64)
-    memory = inventory.column("memory_bytes").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    vm = np.asarray(vm_ids.indices).astype(np.int64)
     keep = np.flatnonzero(owner >= 0)
     keep = keep[np.lexsort((since[keep], owner[keep]))]
-    owner, since, vcpus, memory = owner[keep], since[keep], vcpus[keep], memory[keep]
-    size_vcpus, size_memory = np.full(len(vm), np.nan), np.full(len(vm), np.nan)
-    begin = np.searchsorted(owner, np.arange(len(names)))
-    end = np.searchsorted(owner, np.arange(len(names)), "right")
-    known = end[vm] > begin[vm]
-    # One size for nearly every VM; the rest are looked up row by row of the inventory.
-    size_vcpus[known], size_memory[known] = vcpus[begin[vm[known]]], memory[begin[vm[known]]]
-    for code in np.flatnonzero(end - begin > 1):
-        for row in range(begin[code] + 1, end[code]):
-            later = (vm == code) & (ts >= since[row])
-            size_vcpus[later], size_memory[later] = vcpus[row], memory[row]
-    return size_vcpus, size_memory
+    owner, since = owner[keep], since[keep]
+    vm = np.asarray(vm_ids.indices).astype(np.int64)
+    at = np.searchsorted(owner, np.arange(len(names)))[vm]
+    rows = np.bincount(owner, minlength=len(names))[vm]
+    known, several = np.flatnonzero(rows), np.flatnonzero(rows > 1)
+    # One row for nearly every VM; the rest are looked up by one number that orders by VM and then by time.
+    instants = np.unique(since)
+    keys = owner * (len(instants) + 1) + np.searchsorted(instants, since, "right")
+    asked = vm[several] * (len(instants) + 1) + np.searchsorted(instants, ts[several], "right")
+    at[several] = np.maximum(at[several], np.searchsorted(keys, asked, "right") - 1)
+
+    def sizes(column: str) -> NDArray[np.float64]:
+        found = np.full(len(vm), np.nan)
+        found[known] = inventory.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)[keep][at[known]]
+        return found
+
+    return sizes("vcpus"), sizes("memory_bytes")
 
 
 def _float32(values: NDArray[np.float64]) -> pa.Array:

@@ -1,8 +1,10 @@
 """Answers: how large was each VM, where did it run, and in what state, on this day?
 
-One row is a VM from an instant on; a resize or a move during the day makes another row. A VM that
-sent samples but that the inventory does not know has a row with unknown sizes, so that nothing
-with load is lost; a VM of the inventory that sent nothing keeps its row.
+One row is a VM from an instant on; a resize or a move during the day makes another row. Listed are
+the VMs of the inventory, with load or without, and those that it does not know but that have load:
+a row in `vm_resources`, which is a sample of a gauge or an increase of a counter. Their sizes are
+unknown. A VM outside of the inventory of which there is nothing but a single sample of a counter,
+or packets dropped, has no load and is not listed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from analytics_assets.components import Component, Input, NoParameters, Result, 
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 
 NAMED, NAME_LENGTH = 5, 60
-"""VMs that a note names, and characters of each."""
+"""VMs (or nodes) that a note names, and characters of each."""
 
 STATES = ("running", "stopped", "unknown")
 
@@ -38,7 +40,7 @@ VM_INVENTORY = Table(
 
 
 def compute(workplace: Workplace, parameters: NoParameters) -> Result:
-    """Join the inventory of the day with the VMs that sent samples."""
+    """Join the inventory of the day with the VMs that have load."""
     partition = workplace.partition
     listed = workplace.inventory.inventory(partition.tenant, partition.start_ms, partition.end_ms)
     active = workplace.read("samples", ["vm_id"]).column("vm_id").unique().cast(pa.string())
@@ -47,9 +49,9 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     unlisted, silent = sorted(with_load - sized), sorted(sized - with_load)
     notes = []
     if unlisted:
-        notes.append(f"{len(unlisted)} VM(s) sent samples but are not in the inventory: {_named(unlisted)}.")
+        notes.append(f"{len(unlisted)} VM(s) have load but are not in the inventory: {named(unlisted)}.")
     if silent:
-        notes.append(f"{len(silent)} VM(s) of the inventory sent no samples: {_named(silent)}.")
+        notes.append(f"{len(silent)} VM(s) of the inventory have no load in any bucket: {named(silent)}.")
     facts = workplace.facts(as_of_ms=workplace.as_of_ms("samples"), notes=tuple(notes))
     numbers = {"vms": len(with_load | sized), "without_inventory": len(unlisted), "silent": len(silent)}
     return Result(data, facts, numbers=numbers)
@@ -95,10 +97,10 @@ def _without_repeats(listed: pa.Table) -> pa.Table:
     return listed.filter(pa.array([not row or said[row] != said[row - 1] for row in range(len(said))], pa.bool_()))
 
 
-def _named(vm_ids: Sequence[str]) -> str:
+def named(ids: Sequence[str]) -> str:
     """Return the first ids as they may be printed, whatever is in them."""
-    shown = [repr(vm_id if len(vm_id) <= NAME_LENGTH else f"{vm_id[:NAME_LENGTH]}...") for vm_id in vm_ids[:NAMED]]
-    more = len(vm_ids) - len(shown)
+    shown = [repr(one if len(one) <= NAME_LENGTH else f"{one[:NAME_LENGTH]}...") for one in ids[:NAMED]]
+    more = len(ids) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
@@ -109,7 +111,7 @@ COMPONENT = Component(
     description="Records the size, place and state of every VM, with each resize and move of the day; VMs with load "
     "but no inventory are listed with unknown size.",
     parameters=NoParameters,
-    inputs=(Input("samples", ("vm_resources",), "the VMs that sent samples"),),
+    inputs=(Input("samples", ("vm_resources",), "the VMs that have load"),),
     table=VM_INVENTORY,
     compute=compute,
     reads=("inventory",),

@@ -2,11 +2,14 @@
 
 Method: raw samples of every VM metric are put on the grid here (`kernels/gridding.py`): mean and
 maximum of a gauge, rate of a counter. A bucket in which a VM sent nothing has no row; a metric it
-did not send is null. Coverage counts samples against what a VM seen that day would send of the
-metrics it has, at the metric's own interval.
+did not send is null. Coverage counts samples against what each VM would have sent of each of its
+metrics, at its own interval, while it was there (`kernels/coverage.py`).
+
+A VM of which nothing at all changes stands still, or is gone while its exporter goes on showing what
+it had last: nobody can tell from samples. Such VMs are counted and named, and stay in the table.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,11 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics_assets.components import Component, NoParameters, Result, Workplace
-from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid, interval_seconds
+from analytics_assets.kernels.coverage import IntArray, Presence, expected_together, presence
+from analytics_assets.kernels.gridding import LEAD_IN_MS, Gridded, grid
+from analytics_assets.processors.vm_inventory import named
 from resources.lake.lake import Facts
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
-from resources.monitoring.metrics import METRICS, VM_COLUMNS, VM_METRICS
+from resources.monitoring.metrics import METRICS, VM_COLUMNS, VM_METRICS, Kind
 from resources.partition import Partition
+
+FROZEN_SAMPLES, FROZEN_MS, FROZEN_METRICS = 24, 2 * 3_600_000, 2
+"""Of a VM that stands still: samples of each metric at least, time from the first to the last, and metrics."""
 
 _ABOUT = {metric.column: (metric.description, metric.unit) for metric in VM_METRICS}
 
@@ -60,12 +68,9 @@ class VmGrid:
     """Gridded pieces, gathered by metric until the day is complete."""
 
     pieces: dict[str, list[Gridded]] = field(default_factory=dict)
-    vm_metrics: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, metric: str, piece: Gridded) -> None:
         self.pieces.setdefault(metric, []).append(piece)
-        for index in np.unique(piece.entity):
-            self.vm_metrics.setdefault(piece.entities[int(index)], set()).add(metric)
 
     def all_pieces(self) -> Iterator[Gridded]:
         for pieces in self.pieces.values():
@@ -77,47 +82,68 @@ class VmGrid:
             if metric.column == stem:
                 yield from self.pieces.get(metric.name, [])
 
-    def intervals(self, known_seconds: int | None) -> Mapping[str, int]:
-        """Return the seconds between two samples by metric: what is known, else measured (0: one sample at most)."""
-        return {metric: known_seconds or interval_seconds(pieces) for metric, pieces in self.pieces.items()}
+
+@dataclass(frozen=True)
+class VmCounts:
+    """The VMs that have a row, sorted, and what their samples are counted against.
+
+    `in_bucket` are the samples of all its metrics that a complete bucket of a VM has. `frozen` are
+    the VMs of which nothing ever changed.
+    """
+
+    vms: tuple[str, ...]
+    in_bucket: IntArray
+    seen: int
+    expected: int
+    frozen: tuple[str, ...]
 
 
 def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     """Collect the day's raw samples and put them on the grid."""
-    partition, resolution_seconds = workplace.partition, workplace.resolution_seconds
+    partition, resolution_seconds, metrics = workplace.partition, workplace.resolution_seconds, workplace.metrics
     gathered = VmGrid()
     names = [metric.name for metric in VM_METRICS]
     start_ms, end_ms = partition.start_ms, partition.end_ms
-    for batch in workplace.metrics.samples(partition.tenant, names, start_ms - LEAD_IN_MS, end_ms):
+    for batch in metrics.samples(partition.tenant, names, start_ms - LEAD_IN_MS, end_ms):
         kind = METRICS[batch.metric].kind
         gathered.add(batch.metric, grid(batch, kind, start_ms, end_ms, resolution_seconds * 1000, minimum=0))
-    intervals = gathered.intervals(workplace.metrics.sample_interval_seconds(partition.tenant))
-    facts = facts_of(gathered, partition, resolution_seconds, intervals)
+    is_over = metrics.has_passed(partition.tenant, end_ms)
+    known = metrics.sample_interval_seconds(partition.tenant)
+    counts = counts_of(gathered, partition, resolution_seconds * 1000, known, is_over)
     pieces = list(gathered.all_pieces())
     numbers = {
-        "vms": len(gathered.vm_metrics),
+        "vms": len(counts.vms),
         "late_samples": sum(piece.late for piece in pieces),
         "repeated_samples": sum(piece.repeated for piece in pieces),
         "not_finite_samples": sum(piece.not_finite for piece in pieces),
         "negative_samples": sum(piece.out_of_range for piece in pieces),
         "stale_markers": sum(piece.stale for piece in pieces),
         "frozen_twin_samples": sum(piece.frozen for piece in pieces),
+        "frozen_vms": len(counts.frozen),
         "doubtful_buckets": sum(int(piece.doubtful.sum()) for piece in pieces),
         "suspect_counters": sum(piece.suspect for piece in pieces),
     }
+    last_ms = max((piece.last_ts_ms for piece in pieces), default=-1)
+    facts = Facts(as_of_ms=partition.end_ms, notes=("No VM of this tenant sent a sample on this day.",))
+    if last_ms >= 0:
+        facts = Facts(
+            as_of_ms=partition.end_ms if is_over else bucket_end(last_ms, partition, resolution_seconds * 1000),
+            samples_seen=counts.seen,
+            samples_expected=counts.expected,
+            notes=tuple(_notes(numbers, counts.frozen)),
+        )
     del pieces
-    return Result(to_table(gathered, partition, resolution_seconds, intervals), facts, numbers=numbers)
+    return Result(to_table(gathered, counts, partition, resolution_seconds), facts, numbers=numbers)
 
 
-def to_table(gathered: VmGrid, partition: Partition, resolution_seconds: int, intervals: Mapping[str, int]) -> pa.Table:
+def to_table(gathered: VmGrid, counts: VmCounts, partition: Partition, resolution_seconds: int) -> pa.Table:
     """Return the gathered pieces as one wide table: a row per VM and bucket that has any sample.
 
     The pieces are used up: a large tenant is not in memory twice.
     """
-    vms = sorted(gathered.vm_metrics)
-    code = {vm: number for number, vm in enumerate(vms)}
+    code = {vm: number for number, vm in enumerate(counts.vms)}
     buckets = 86_400 // resolution_seconds
-    shape = len(vms) * buckets
+    shape = len(counts.vms) * buckets
     seen = np.zeros(shape, np.int32)
     nodes: list[str] = sorted({place for piece in gathered.all_pieces() for place in piece.places})
     node_code = {name: number for number, name in enumerate(nodes)}
@@ -138,15 +164,10 @@ def to_table(gathered: VmGrid, partition: Partition, resolution_seconds: int, in
             if metric.column == stem:
                 gathered.pieces.pop(metric.name, None)
         columns[f"{stem}_mean"], columns[f"{stem}_max"] = mean, maximum
-    # Of a metric with one sample only, one is expected.
-    per_bucket = {
-        metric: max(1, resolution_seconds // seconds) if seconds else 1 for metric, seconds in intervals.items()
-    }
-    expected = np.array([sum(per_bucket[metric] for metric in gathered.vm_metrics[vm]) for vm in vms] or [0], np.int32)
     row = np.flatnonzero(seen)
     vm, bucket = row // buckets, row % buckets
     arrays: dict[str, pa.Array] = {
-        "vm_id": pa.DictionaryArray.from_arrays(pa.array(vm.astype(np.int32)), pa.array(vms, pa.string())),
+        "vm_id": pa.DictionaryArray.from_arrays(pa.array(vm.astype(np.int32)), pa.array(counts.vms, pa.string())),
         "ts": pa.array(partition.start_ms + bucket * resolution_seconds * 1000, pa.int64()).cast(TIMESTAMP),
         "node_id": pa.DictionaryArray.from_arrays(
             pa.array(node[row], mask=node[row] < 0), pa.array(nodes, pa.string())
@@ -155,37 +176,78 @@ def to_table(gathered: VmGrid, partition: Partition, resolution_seconds: int, in
     for name in list(columns):
         arrays[name] = pa.array(columns.pop(name)[row], from_pandas=True)
     arrays["samples_seen"] = pa.array(seen[row])
-    arrays["samples_expected"] = pa.array(expected[vm])
+    arrays["samples_expected"] = pa.array(counts.in_bucket.astype(np.int32)[vm])
     return pa.table(arrays)
 
 
-def facts_of(gathered: VmGrid, partition: Partition, resolution_seconds: int, intervals: Mapping[str, int]) -> Facts:
-    """Return coverage and as_of: the day's end, or the end of the last bucket with samples while the day runs.
+def counts_of(
+    gathered: VmGrid, partition: Partition, resolution_ms: int, known_seconds: int | None, is_over: bool
+) -> VmCounts:
+    """Return the VMs and what their samples count; of a day that is not over, up to the last sample of all."""
+    pieces = [(METRICS[metric], piece) for metric, parts in gathered.pieces.items() for piece in parts]
+    vms = sorted({piece.entities[number] for _, piece in pieces for number in np.unique(piece.entity)})
+    code = {vm: number for number, vm in enumerate(vms)}
+    node_code = {name: number for number, name in enumerate({name for _, piece in pieces for name in piece.places})}
+    last_ms = max((piece.last_ts_ms for _, piece in pieces), default=-1)
+    own_last, node, in_bucket, metrics, still = np.zeros((5, len(vms)), np.int64)
+    has_cpu = np.zeros(len(vms), bool)
+    parts: list[tuple[IntArray, Presence]] = []
+    for metric, piece in pieces:
+        whole = presence(piece, partition.start_ms, resolution_ms, known_seconds)
+        there = np.flatnonzero(whole.seen)
+        codes = np.array([code[piece.entities[number]] for number in there], np.int64)
+        own = Presence(whole.seen[there], whole.first_ms[there], whole.last_ms[there], whole.interval_ms[there])
+        parts.append((codes, own))
+        places = np.array([*(node_code[name] for name in piece.places), -1], np.int64)
+        later = own.last_ms > own_last[codes]
+        node[codes[later]] = places[piece.place[np.flatnonzero(np.diff(piece.entity, append=-1))]][later]
+        own_last[codes] = np.maximum(own_last[codes], own.last_ms)
+        in_bucket[codes] += own.in_bucket(resolution_ms)
+        metrics[codes] += 1
+        long = (own.seen >= FROZEN_SAMPLES) & (own.last_ms - own.first_ms >= FROZEN_MS)
+        still[codes] += long & unchanged(piece, metric.kind)[there]
+        has_cpu[codes] |= metric.column == "cpu_percent"
+    window_ms = partition.start_ms, partition.end_ms if is_over else last_ms + 1
+    seen, expected = sum(int(own.seen.sum()) for _, own in parts), int(expected_together(parts, window_ms, node).sum())
+    frozen = np.flatnonzero((still == metrics) & (metrics >= FROZEN_METRICS) & has_cpu)
+    return VmCounts(tuple(vms), in_bucket, seen, expected, tuple(vms[number] for number in frozen))
 
-    A metric whose interval is not known, as of a single sample, is expected just as it was seen.
-    """
-    last = max((piece.last_ts_ms for piece in gathered.all_pieces()), default=-1)
-    if last < 0:
-        return Facts(as_of_ms=partition.end_ms, notes=("No VM of this tenant sent a sample on this day.",))
-    resolution_ms = resolution_seconds * 1000
-    bucket_end = partition.start_ms + ((last - partition.start_ms) // resolution_ms + 1) * resolution_ms
-    as_of = min(partition.end_ms, bucket_end)
-    seen = expected = suspect = 0
-    for metric, pieces in gathered.pieces.items():
-        samples = sum(int(piece.samples.sum()) for piece in pieces)
-        vms = sum(metric in metrics for metrics in gathered.vm_metrics.values())
-        seen += samples
-        expected += vms * ((as_of - partition.start_ms) // 1000 // intervals[metric]) if intervals[metric] else samples
-        suspect += sum(piece.suspect for piece in pieces)
-    notes = (
-        (
-            f"{suspect} counter(s) are running sums of totals, as NovaCron's exporter makes of a hypervisor's own "
-            "totals; their rates are taken from the totals.",
+
+def unchanged(piece: Gridded, kind: Kind) -> NDArray[np.bool_]:
+    """Return the entities whose samples in all buckets have one value, or whose counter counted nothing."""
+    moves = piece.total != 0
+    if kind == "gauge":
+        first = np.flatnonzero(np.diff(piece.entity, prepend=-1))
+        value = piece.total / piece.samples
+        usual = np.repeat(value[first], np.diff(np.r_[first, len(value)]))
+        # A mean of equal values is theirs but for its last digits.
+        moves = (np.abs(value - usual) > 1e-12 * np.abs(usual)) | (piece.maximum != piece.mean)
+    still: NDArray[np.bool_] = np.bincount(piece.entity, moves, len(piece.entities)) == 0
+    return still
+
+
+def bucket_end(ts_ms: int, partition: Partition, resolution_ms: int) -> int:
+    """Return the end of the bucket that an instant is in."""
+    return partition.start_ms + ((ts_ms - partition.start_ms) // resolution_ms + 1) * resolution_ms
+
+
+def _notes(numbers: Mapping[str, int], frozen: Sequence[str]) -> Iterator[str]:
+    if numbers["suspect_counters"]:
+        yield (
+            f"{numbers['suspect_counters']} counter(s) are running sums of totals, as NovaCron's exporter makes of a "
+            "hypervisor's own totals; their rates are taken from the totals."
         )
-        if suspect
-        else ()
-    )
-    return Facts(as_of_ms=as_of, samples_seen=seen, samples_expected=expected, notes=notes)
+    if numbers["doubtful_buckets"]:
+        yield (
+            f"{numbers['doubtful_buckets']} rate(s) of a bucket are doubtful: the counter had no sample for more than "
+            "two intervals before. What it counted then is in that one bucket, as a mean over the gap; when in the gap "
+            "it was is not known."
+        )
+    if frozen:
+        yield (
+            f"{len(frozen)} VM(s) always sent the same, of their CPU use and of all the rest: they stand still, or are "
+            f"gone and still exported with what they had last. They are counted as load: {named(frozen)}."
+        )
 
 
 COMPONENT = Component(

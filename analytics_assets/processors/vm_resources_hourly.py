@@ -4,6 +4,8 @@ Method: the hour's buckets of `vm_resources`, equally weighted: mean of the mean
 and the 95th percentile of the bucket means (linear between order statistics).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -40,13 +42,8 @@ VM_RESOURCES_HOURLY = Table(
 def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     """Roll the day's buckets up to hours."""
     data = by_hour(workplace.read("samples"), workplace.resolution_seconds)
-    stored = workplace.facts_of("samples")
-    facts = workplace.facts(
-        as_of_ms=stored.as_of_ms,
-        samples_seen=stored.samples_seen,
-        samples_expected=stored.samples_expected,
-        notes=stored.notes,
-    )
+    # How it was collected is what the buckets say of it; this asset asked for nothing itself.
+    facts = replace(workplace.facts_of("samples"), recipe=None)
     return Result(data, facts, numbers={"vms": len(data.column("vm_id").unique())})
 
 

@@ -159,6 +159,46 @@ def test_several_instances_of_one_link_are_added():
     assert row["samples"] == 2  # a second instance is no better coverage
 
 
+LONG = START + 24 * STEP
+
+
+def scraped(counts: list[dict[str, float]], instance: str, offset: int = 0, missing=range(0)) -> list[Series]:
+    """The series of one link as a server shows them that scrapes `offset` ms late and sees none of `missing`."""
+    whole = exposed(counts, {"a": "x", "b": "y", "i": instance}, begin=START + offset)
+    return [
+        (part, labels, [sample for sample in samples if (sample[0] - START) // MINUTE not in missing])
+        for part, labels, samples in whole
+    ]
+
+
+def test_one_exporter_scraped_by_two_servers_counts_once():
+    """Stops a pair of servers from doubling the observations, also where one was away or the exporter restarted."""
+    scrapes = [{"0.1": 5 * n, "1": 8 * n, "+Inf": 10 * n, "sum": n / 3, "count": 10 * n} for n in range(100, 180)]
+    scrapes += [{"0.1": 5 * n, "1": 8 * n, "+Inf": 10 * n, "sum": n / 3, "count": 10 * n} for n in range(40)]
+    one = scraped(scrapes, "1")
+    for missing in (range(0), range(22, 34), range(95, 120)):
+        other = scraped(scrapes, "2", 20_000, missing)
+        for series in (one + other, other + one):
+            found = read(series, end=LONG)
+            alone = rows(read(one, end=LONG))
+            assert {cell: row["count"] for cell, row in rows(found).items()} == {
+                cell: pytest.approx(row["count"], abs=10) for cell, row in alone.items()
+            }
+            assert found.flaws.replicas == 1
+            assert not any(row["doubtful"] for row in rows(found).values())
+
+
+def test_probers_that_only_count_alike_are_added():
+    """Stops two probers of one rate, which began together and never are slow, from being taken for one."""
+    fast = [{"1": 10 * n, "+Inf": 10 * n, "count": 10 * n} for n in range(120)]
+    found = read(scraped(fast, "1") + scraped(fast, "2"), end=LONG)
+    assert found.count.tolist() == [80.0] + [100.0] * 23
+    timed = [[{**scrape, "sum": scrape["count"] * mean} for scrape in fast] for mean in (0.1, 0.12)]
+    found = read(scraped(timed[0], "1") + scraped(timed[1], "2"), end=LONG)
+    assert found.count.tolist() == [80.0] + [100.0] * 23
+    assert found.flaws.replicas == 0
+
+
 def test_instances_with_other_bounds_are_read_along_the_same_lines():
     """Stops a sum by `le` that falls from bound to bound, and a new layout that blunts the old one."""
     old = exposed([{"1": 0, "+Inf": 0}, {"1": 100, "+Inf": 100}], {"a": "x", "b": "y", "i": "1"})
@@ -257,13 +297,13 @@ def test_garbage_is_left_out_and_counted():
     found = read(good + bad)
     assert rows(found) == rows(read(exposed([{"0.1": 0, "+Inf": 0, "sum": 0.0, "count": 0},
                                              {"0.1": 10, "+Inf": 10, "sum": 0.5, "count": 10}])))  # fmt: skip
-    expected = Flaws(late=1, repeated=1, not_finite=1, stale=1, negative=1, bad_bounds=2, unlabelled=2)
+    expected = Flaws(late=1, repeated=1, not_finite=1, stale=1, refused=1, bad_bounds=2, unlabelled=2)
     assert asdict(found.flaws) == asdict(expected)
 
 
 def test_nothing_at_all_is_no_rows():
     found = histogram([], "h", ("a", "b"), START, END, STEP)
-    assert (len(found.entity), found.last_ts_ms, found.interval_seconds) == (0, -1, 0)
+    assert (len(found.entity), found.last_ts_ms, len(found.interval_ms)) == (0, -1, 0)
     assert found.quantiles.shape == (0, 3)
     assert read([("bucket", {"a": "x", "b": "y", "le": "1"}, [])]).entities == (("x", "y"),)
 

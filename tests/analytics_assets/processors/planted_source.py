@@ -18,12 +18,13 @@ Samples = list[tuple[int, float]]
 
 @dataclass
 class PlantedSource:
-    """Series by tenant, each `(metric, labels, samples in order of arrival)`."""
+    """Series by tenant, each `(metric, labels, samples in order of arrival)`; `now_ms` of None is long after."""
 
     series: dict[str, list[tuple[str, dict[str, str], Samples]]] = field(default_factory=dict)
     interval: int | None = None
     calls: list[tuple[str, tuple[str, ...], int, int]] = field(default_factory=list)
     kind: str = "planted"
+    now_ms: int | None = None
 
     def add(self, tenant: str, metric: str, labels: dict[str, str], samples: Samples) -> None:
         self.series.setdefault(tenant, []).append((metric, labels, samples))
@@ -36,6 +37,9 @@ class PlantedSource:
 
     def extent(self, tenant: str) -> tuple[date, date] | None:
         return None
+
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return self.now_ms is None or self.now_ms >= ts_ms
 
     def sample_interval_seconds(self, tenant: str) -> int | None:
         self.calls.append((tenant, ("interval",), 0, 0))

@@ -23,6 +23,9 @@ class Doubtful:
 
     kind = "test"
 
+    def has_passed(self, tenant, ts_ms):
+        return True
+
     def sample_interval_seconds(self, tenant):
         return None
 

@@ -199,7 +199,7 @@ def test_series_without_names_are_left_out_and_told_of(tmp_path):
 
 def test_a_running_day_is_expected_up_to_its_last_bucket(tmp_path):
     """Stops the hours to come from counting as missing."""
-    source = PlantedSource(interval=60)
+    source = PlantedSource(interval=60, now_ms=DAY.start_ms + 10 * MINUTE)
     interface(source, "n1", "eth0", "rx", list(np.ones(10)))
     _, result = read(source, tmp_path)
     assert result.facts.as_of_ms == DAY.start_ms + 2 * STEP

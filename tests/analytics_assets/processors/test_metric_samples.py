@@ -31,10 +31,14 @@ class Source:
 
     kind = "test"
 
-    def __init__(self, series, interval=None):
+    def __init__(self, series, interval=None, is_over=False):
         self.series = series
         self.interval = interval
+        self.is_over = is_over
         self.asked = []
+
+    def has_passed(self, tenant, ts_ms):
+        return self.is_over
 
     def sample_interval_seconds(self, tenant):
         return self.interval
@@ -141,6 +145,92 @@ def test_coverage_is_by_each_series_own_interval(tmp_path):
     gappy = [sample for n, sample in enumerate(quick) if not 20 <= n < 50]
     _, result = collect(tmp_path, Source([("up", {"a": "1"}, gappy)]), metrics=("up",))
     assert result.facts.coverage == 0.5
+
+
+def test_a_series_is_expected_while_it_lived(tmp_path):
+    """Stops a series that ends from lacking the rest of the day; only where all end it may be an outage."""
+    long, short = minutes(range(1440)), minutes(range(360))
+    _, result = collect(
+        tmp_path, Source([("up", {"a": "1"}, long), ("up", {"a": "2"}, short)], is_over=True), metrics=("up",)
+    )
+    assert (result.facts.samples_seen, result.facts.samples_expected) == (1800, 1800)
+    both = Source([("up", {"a": "1"}, short), ("up", {"a": "2"}, short)], is_over=True)
+    _, result = collect(tmp_path, both, metrics=("up",))
+    assert (result.facts.coverage, result.facts.as_of_ms) == (0.25, DAY.end_ms)
+    both.is_over = False
+    _, result = collect(tmp_path, both, metrics=("up",))
+    assert (result.facts.coverage, result.facts.as_of_ms) == (1.0, short[-1][0] + 1)
+
+
+def test_an_interval_that_is_known_hides_no_denser_series(tmp_path):
+    """Stops a known interval of 5 minutes from expecting a fifth of what a series sends."""
+    gappy = [sample for n, sample in enumerate(minutes(range(1440))) if not 100 <= n < 1000]
+    _, result = collect(tmp_path, Source([("up", {}, gappy)], interval=300), metrics=("up",))
+    assert (result.facts.samples_seen, result.facts.samples_expected) == (540, 1440)
+
+
+LE, QUANTILE = {"le": "0.1"}, {"quantile": "0.5"}
+
+
+@pytest.mark.parametrize(
+    ("series", "counters"),
+    [
+        ([("novacron_vm_count", {})], set()),
+        (
+            [("novacron_vm_migrations_total", {}), ("novacron_vm_cpu_usage_percent", {})],
+            {"novacron_vm_migrations_total"},
+        ),
+        ([("novacron_storage_latency_seconds_count", {})], {"novacron_storage_latency_seconds_count"}),
+        ([("jobs_count", {}), ("jobs_sum", {}), ("jobs_total", {})], {"jobs_total"}),
+        ([("x_count", {}), ("x_sum", {}), ("x_bucket", LE)], {"x_count", "x_sum", "x_bucket"}),
+        ([("x_count", {}), ("y_bucket", LE)], {"y_bucket"}),
+        ([("gc_count", {}), ("gc", QUANTILE)], {"gc_count"}),
+        ([("leaky_bucket", {}), ("leaky_count", {})], set()),
+    ],
+)
+def test_auto_tells_counters_from_gauges(tmp_path, series, counters):
+    """Stops the number of VMs from becoming a rate, and a histogram's counts from being averaged, in whatever order."""
+    for order in (series, series[::-1]):
+        source = Source([(name, labels, minutes(range(0, 600, 60))) for name, labels in order])
+        names = tuple(name for name, _ in order)
+        rows, result = collect(tmp_path, source, metrics=names, resolution_seconds=600)
+        assert {row["metric"] for row in rows if row["value"] == 1.0} == counters
+        assert {row["metric"] for row in rows if row["value"] == 270.0} == set(names) - counters
+        doubted = [name for name in names if name not in counters and name.endswith(("_count", "_sum", "_bucket"))]
+        told = [note for note in result.facts.notes if "was taken for a gauge" in note]
+        assert len(told) == (doubted not in ([], ["novacron_vm_count"]))
+
+
+def test_raw_samples_need_no_kind(tmp_path):
+    """Stops a note about averages where every sample is stored as it came."""
+    _, result = collect(tmp_path, Source([("jobs_count", {}, minutes([1, 2]))]), metrics=("jobs_count",))
+    assert result.facts.notes == ()
+
+
+def test_a_sample_without_an_increase_is_not_absent(tmp_path):
+    """Stops a counter of which there is a sample from being called absent."""
+    rows, result = collect(
+        tmp_path, Source([("x_total", {}, minutes([1])), ("y_total", {}, minutes([1, 2]))]),
+        metrics=("x_total", "y_total", "z_total"), resolution_seconds=300,
+    )  # fmt: skip
+    assert {row["metric"] for row in rows} == {"y_total"}
+    assert result.facts.notes == (
+        "The source has no sample of z_total on this day.",
+        "x_total has 1 sample(s) on this day, but no series has two, as an increase takes: there are no rows.",
+    )
+    assert (result.numbers["metrics"], result.numbers["metrics_absent"]) == (2, 1)
+
+
+def test_a_running_sum_that_was_undone_is_told_of(tmp_path):
+    """Stops increases from being other than the samples tell without a word."""
+    totals = np.cumsum(np.random.default_rng(1).gamma(1, 1e6, 1440).round())
+    series = [("x_total", {}, minutes(np.cumsum(totals)))]
+    rows, result = collect(
+        tmp_path, Source(series), metrics=("x_total",), resolution_seconds=300, aggregation="increase"
+    )
+    assert sum(row["value"] for row in rows) == pytest.approx(totals[-1], rel=0.01)
+    assert result.numbers["suspect_counters"] == 1
+    assert result.facts.notes[0].startswith("1 counter(s) are running sums of totals")
 
 
 def test_an_empty_day_is_an_empty_table(tmp_path):

@@ -48,7 +48,7 @@ def both(source: PlantedSource, labels: dict[str, str], receive: Samples, transm
 
 def test_rates_totals_and_what_follows_from_them(tmp_path):
     """Stops a total that is a mean, a peak that is averaged away, and a share of something else."""
-    source = PlantedSource()
+    source = PlantedSource(now_ms=DAY.start_ms + 6 * MINUTE)
     both(source, vm("a"), counted([10, 10, 10, 10, 60]), counted([0] * 5))
     both(source, vm("b", "n2"), counted([5] * 5), counted([15] * 5))
     found, result = read(source, tmp_path)
@@ -189,13 +189,13 @@ def test_shares_of_every_bucket_add_up_and_ranks_are_told_apart(tmp_path):
             assert sum(row["share_of_node"] for row in rows if row["node_id"] == node) == pytest.approx(1, abs=1e-6)
         ranked = sorted((row for row in rows if row["rank"]), key=lambda row: row["rank"])
         assert [row["rank"] for row in ranked] == list(range(1, len(ranked) + 1))
-        order = [(-(row["receive_bytes"] + row["transmit_bytes"]), row["entity_id"]) for row in ranked]
-        assert order == sorted(order)
+        order = [-(row["receive_bytes_per_second_mean"] + row["transmit_bytes_per_second_mean"]) for row in ranked]
+        assert order == pytest.approx(sorted(order))
         assert "vm-00" not in {row["entity_id"] for row in ranked}
 
 
 def test_a_rate_stands_for_its_samples_and_a_counter_beats_it(tmp_path):
-    """Stops a VM with both from counting twice, and a rate's bytes from covering time without samples."""
+    """Stops a VM with both from counting twice, and a rate's bytes from covering more than two intervals."""
     source = PlantedSource()
     source.add(
         "acme",
@@ -212,19 +212,19 @@ def test_a_rate_stands_for_its_samples_and_a_counter_beats_it(tmp_path):
     )
     found, result = read(source, tmp_path)
     assert found["rated", 0]["receive_bytes"] == 15.0 * 120
-    assert found["rated", 1]["receive_bytes"] == 80.0 * 300
+    assert found["rated", 1]["receive_bytes"] == 60.0 * 120 + (70.0 + 80.0 + 90.0 + 100.0) * 60
     assert sum(row["receive_bytes"] or 0 for (name, _), row in found.items() if name == "counted") == 33 * 60
     assert all((row["receive_bytes_per_second_max"] or 0) <= 1 for (name, _), row in found.items() if name == "counted")
-    assert "mean rate times the seconds" in " ".join(result.facts.notes)
+    assert "a sample of its rate stands for the seconds" in " ".join(result.facts.notes)
 
 
-@pytest.mark.parametrize(("interval", "stood_for"), [(900, 300), (60, 60), (None, 300)])
-def test_a_single_sample_of_a_rate_stands_for_no_more_than_its_bucket(tmp_path, interval, stood_for):
-    """Stops a trace of 15 minutes' steps from moving three times its bytes into one bucket."""
+@pytest.mark.parametrize(("interval", "transmitted"), [(900, 8.0 * 900), (60, 8.0 * 60), (None, None)])
+def test_a_single_sample_of_a_rate_stands_for_the_known_interval_or_tells_no_bytes(tmp_path, interval, transmitted):
+    """Stops a trace of 15 minutes' steps from losing two thirds of its bytes, and bytes from being invented."""
     source = PlantedSource(interval=interval)
     source.add("acme", RATE["transmit"], vm("a"), [(DAY.start_ms, 8.0)])
     found, result = read(source, tmp_path)
-    assert found["a", 0]["transmit_bytes"] == 8.0 * stood_for
+    assert (found["a", 0]["transmit_bytes"], found["a", 0]["transmit_bytes_per_second_mean"]) == (transmitted, 8.0)
     assert found["a", 0]["samples_expected"] >= 1
     assert result.facts.samples_seen == 1
 
@@ -248,7 +248,7 @@ def test_drops_are_added_over_the_interfaces_of_a_vm(tmp_path):
 def test_without_drop_counters_drops_are_unknown(tmp_path):
     """Stops a missing exporter from looking like a network that drops nothing."""
     source = PlantedSource()
-    both(source, vm("a"), counted([1] * 5), counted([1] * 5))
+    both(source, vm("a"), *[counted([1] * 10, begin=DAY.start_ms - 5 * MINUTE)] * 2)
     found, result = read(source, tmp_path)
     assert found["a", 0]["drops_per_second"] is None
     assert "Dropped packets are unknown" in " ".join(result.facts.notes)
@@ -302,9 +302,9 @@ def test_the_summary_names_the_top_talkers(tmp_path):
     assert "small" not in note
     assert result.numbers["top_talker_share"] == pytest.approx(0.6)
     assert result.numbers["top_talkers_share"] == pytest.approx(0.9)
-    # Of the three buckets the first has 4 increases, the second 5, the third 1.
-    assert result.numbers["percentile_bytes_per_second"] == pytest.approx(10 * 240 / 300)
-    assert result.numbers["peak_to_mean"] == pytest.approx(10 / (10 * 600 / 900))
+    # Of the three buckets the first has 4 increases, the second 5, the third 1: all at the same rate.
+    assert result.numbers["percentile_bytes_per_second"] == pytest.approx(10)
+    assert result.numbers["peak_to_mean"] == pytest.approx(1)
 
 
 def test_broken_samples_are_left_out_and_counted(tmp_path):

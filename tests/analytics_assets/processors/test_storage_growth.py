@@ -3,7 +3,7 @@
 import pytest
 
 from resources.partition import DAY_MS
-from tests.analytics_assets.processors.storage_scenario import HOUR, START, STEP, VM_USED, Planted, made, over
+from tests.analytics_assets.processors.storage_scenario import HOUR, MINUTE, START, STEP, VM_USED, Planted, made, over
 
 GIB = 2**30
 
@@ -29,6 +29,7 @@ def test_a_few_odd_hours_are_no_growth(tmp_path):
 def test_growth_per_day_needs_hours_on_both_days(tmp_path, hours, known):
     """Stops a fill rate from an hour of a new VM."""
     source = Planted()
+    source.now_ms = START + hours * HOUR
     source.vm(VM_USED, over(lambda ms: GIB + ms, START - DAY_MS, START + hours * HOUR))
     result, rows = made(tmp_path, source)
     assert (rows["vm-1", 0]["growth_bytes_per_day"] is not None) == known
@@ -55,6 +56,16 @@ def test_growth_over_a_gap_is_against_the_last_value(tmp_path):
     assert rows["vm-1", 24]["growth_bytes"] == 13 * STEP
 
 
+def test_growth_is_not_against_a_value_of_nearly_two_days_before(tmp_path):
+    """Stops the growth of two days from passing as that of a day at most."""
+    source = Planted()
+    source.vm(VM_USED, [(START - DAY_MS, 100.0), (START + DAY_MS - MINUTE, 500.0)])
+    source.vm(VM_USED, [(START - DAY_MS + 2 * STEP, 100.0), (START + 2 * STEP, 500.0)], vm="a day")
+    _, rows = made(tmp_path, source)
+    assert rows["vm-1", 287]["growth_bytes"] is None
+    assert rows["a day", 2]["growth_bytes"] == 400
+
+
 def test_a_constant_is_kept_and_exact_to_the_byte(tmp_path):
     """Stops an idle volume from being dropped, and 24 bits of precision from looking like growth."""
     source = Planted()
@@ -67,14 +78,15 @@ def test_a_constant_is_kept_and_exact_to_the_byte(tmp_path):
 
 
 def test_a_resize_counts_from_its_moment(tmp_path):
-    """Stops a size of today from being applied to the hours before the resize; a share above 1 is no error."""
+    """Stops a size from being applied before its resize, or after a row that no longer knows it."""
     source = Planted()
     source.vm(VM_USED, over(lambda ms: 50.0))
     source.vm(VM_USED, over(lambda ms: 50.0), vm="new")
     source.vm(VM_USED, over(lambda ms: 50.0), vm="unknown")
     inventory = [("vm-1", -DAY_MS, 25), ("vm-1", 12 * HOUR, 100), ("vm-1", 18 * HOUR, None), ("new", HOUR, 200)]
     result, rows = made(tmp_path, source, [*inventory, ("unknown", 0, None), ("other", 0, 7)])
-    assert [rows["vm-1", bucket]["used_share"] for bucket in (0, 143, 144, 287)] == [2.0, 2.0, 0.5, 0.5]
+    assert [rows["vm-1", bucket]["used_share"] for bucket in (0, 143, 144, 215)] == [2.0, 2.0, 0.5, 0.5]
+    assert {rows["vm-1", bucket]["capacity_bytes"] for bucket in range(216, 288)} == {None}
     assert [rows["new", bucket]["capacity_bytes"] for bucket in (0, 287)] == [200, 200]
     assert (rows["unknown", 0]["capacity_bytes"], rows["unknown", 0]["used_share"]) == (None, None)
     assert any("capacity of 1 of 3 volumes is unknown" in note for note in result.facts.notes)

@@ -5,13 +5,20 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from analytics_assets.components import Instance, NoParameters, Workplace
 from analytics_assets.processors.node_load import node_table
-from analytics_assets.processors.system_load import SYSTEM_LOAD, tenant_load
+from analytics_assets.processors.system_load import COMPONENT, SYSTEM_LOAD, sizes_at, tenant_load
+from analytics_assets.processors.vm_inventory import COMPONENT as INVENTORY
 from analytics_assets.processors.vm_inventory import VM_INVENTORY, inventory_table
+from analytics_assets.processors.vm_resources import COMPONENT as BUCKETS
 from analytics_assets.processors.vm_resources import VM_RESOURCES
 from resources.inventory.source import INVENTORY_SCHEMA
+from resources.lake.lake import Facts, Lake
 from resources.lake.table import TIMESTAMP
+from resources.lake.warehouse import QueryLimits
 from resources.monitoring.metrics import VM_COLUMNS
 from resources.monitoring.source import SeriesBatch
 from resources.partition import Partition
@@ -81,6 +88,67 @@ def test_a_resize_counts_from_its_moment():
     assert load.column("cpu_cores_mean").to_pylist() == [1.0, 4.0]
 
 
+def size_of(inventory: list[dict], vm_id: str, ts: int, column: str) -> float | None:
+    """Return a VM's size by the inventory's own words: the last row that began, or else the first one to come."""
+    own = sorted((row for row in inventory if row["vm_id"] == vm_id), key=lambda row: row["valid_from"])
+    begun = [row for row in own if row["valid_from"] <= ts]
+    chosen = begun[-1:] or own[:1]
+    return chosen[0][column] if chosen else None
+
+
+@given(st.randoms(use_true_random=False))
+def test_sizes_are_those_of_the_last_row(random):
+    """Stops a resize from reaching another VM or another hour, and a size that is no longer told from being kept."""
+    vms = [f"v{number}" for number in range(5)]
+    rows = [
+        {"vm_id": random.choice(vms), "valid_from": random.randrange(20), "vcpus": random.choice([None, 1.0, 2.0]),
+         "memory_bytes": random.choice([None, 10, 20])}
+        for _ in range(random.randrange(12))
+    ]  # fmt: skip
+    rows.sort(key=lambda row: (row["vm_id"], row["valid_from"]))
+    asked = [(random.choice(vms), random.randrange(25)) for _ in range(random.randrange(1, 20))]
+    inventory = pa.table(
+        {
+            "vm_id": pa.array([row["vm_id"] for row in rows], pa.string()),
+            "valid_from": pa.array([row["valid_from"] for row in rows], pa.int64()).cast(TIMESTAMP),
+            "vcpus": pa.array([row["vcpus"] for row in rows], pa.float64()),
+            "memory_bytes": pa.array([row["memory_bytes"] for row in rows], pa.int64()),
+        }
+    )
+    ids = pa.array([vm for vm, _ in asked]).dictionary_encode()
+    found = sizes_at(ids, np.array([ts for _, ts in asked]), inventory)
+    for values, column in zip(found, ("vcpus", "memory_bytes"), strict=True):
+        wanted = [size_of(rows, vm, ts, column) for vm, ts in asked]
+        assert [None if np.isnan(value) else value for value in values] == wanted
+
+
+def test_the_facts_of_a_tenants_load_are_those_of_its_vms(tmp_path):
+    """Stops warnings, doubts and coverage of the samples from being lost in what is summed from them."""
+    day, lake = Partition("acme", date(2026, 1, 1)), Lake(tmp_path)
+    collected = Facts(
+        as_of_ms=day.end_ms, samples_seen=5, samples_expected=10, series=1, warnings=("half is missing",),
+        notes=("3 rate(s) of a bucket are doubtful.",),
+    )  # fmt: skip
+    samples, inventory = (
+        Instance("vm_resources", BUCKETS, NoParameters()),
+        Instance("vm_inventory", INVENTORY, NoParameters()),
+    )
+    lake.write(samples.table, day, used(("a", 0, "n", 50.0), ("b", 0, None, 50.0)), collected)
+    lake.write(inventory.table, day, sizes(("a", 0, 2)))
+    inputs = {"samples": (samples,), "inventory": (inventory,)}
+    parameters = COMPONENT.parameters()
+    with Workplace(
+        partition=day, instance=Instance("system_load", COMPONENT, parameters, inputs), lake=lake, metrics=None,
+        inventory=None, limits=QueryLimits(1000, 10, 100, 1), resolution_seconds=300, minimum_coverage=0.7,
+    ) as workplace:  # fmt: skip
+        found = COMPONENT.compute(workplace, parameters).facts
+    assert (found.coverage, found.series, found.warnings) == (0.5, 1, ("half is missing",))
+    assert found.notes == (
+        "3 rate(s) of a bucket are doubtful.",
+        "1 buckets of VMs whose node is unknown are summed as node 'unknown'.",
+    )
+
+
 def test_a_vm_of_unknown_size_or_place_is_not_lost():
     """Stops a VM without inventory from vanishing, and from counting as zero cores."""
     load = tenant_load(used(("a", 0, "n", 50.0), ("b", 0, "n", 50.0), ("c", 0, None, 30.0)), sizes(("a", 0, 2)))
@@ -93,6 +161,9 @@ class Nodes:
     """A source of two CPUs, memory and load average of one node."""
 
     kind = "test"
+
+    def has_passed(self, tenant: str, ts_ms: int) -> bool:
+        return False
 
     def sample_interval_seconds(self, tenant: str) -> int:
         return 60

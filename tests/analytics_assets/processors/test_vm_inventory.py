@@ -76,8 +76,8 @@ def test_vms_of_one_side_only_are_listed_and_named(compute):
     assert rows[1]["valid_from"].timestamp() * 1000 == DAY.start_ms
     assert dict(result.numbers) == {"vms": 3, "without_inventory": 1, "silent": 1}
     assert result.facts.notes == (
-        "1 VM(s) sent samples but are not in the inventory: 'loaded'.",
-        "1 VM(s) of the inventory sent no samples: 'silent'.",
+        "1 VM(s) have load but are not in the inventory: 'loaded'.",
+        "1 VM(s) of the inventory have no load in any bucket: 'silent'.",
     )
 
 
@@ -93,7 +93,7 @@ def test_notes_name_five_and_stay_one_line(compute):
     result, _ = compute([f"vm-{number}" for number in range(7)] + ["a\n<b>'", "b" * 1000])
     (note,) = result.facts.notes
     assert note == (
-        "9 VM(s) sent samples but are not in the inventory: \"a\\n<b>'\", '" + "b" * 60 + "...', "
+        "9 VM(s) have load but are not in the inventory: \"a\\n<b>'\", '" + "b" * 60 + "...', "
         "'vm-0', 'vm-1', 'vm-2' and 4 more."
     )
 

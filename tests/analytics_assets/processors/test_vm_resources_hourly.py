@@ -1,14 +1,21 @@
-"""The hourly roll-up against DuckDB doing the same."""
+"""The hourly roll-up against DuckDB doing the same, and what it says of how its buckets were collected."""
+
+from datetime import date
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from analytics_assets.components import Instance, NoParameters, Workplace
+from analytics_assets.processors.vm_resources import COMPONENT as BUCKETS
 from analytics_assets.processors.vm_resources import VM_RESOURCES
-from analytics_assets.processors.vm_resources_hourly import VM_RESOURCES_HOURLY, by_hour
+from analytics_assets.processors.vm_resources_hourly import COMPONENT, VM_RESOURCES_HOURLY, by_hour
+from resources.lake.lake import Facts, Lake
 from resources.lake.table import TIMESTAMP
+from resources.lake.warehouse import QueryLimits
 from resources.monitoring.metrics import VM_COLUMNS
+from resources.partition import Partition
 
 START = 1_767_225_600_000
 
@@ -66,3 +73,23 @@ def test_other_resolutions_have_other_slots(resolution):
     kept = source.filter(pa.array(ts % (resolution * 1000) == 0))
     rolled = by_hour(kept, resolution)
     assert sum(rolled.column("samples_seen").to_pylist()) == 7 * kept.num_rows
+
+
+def test_the_facts_are_those_of_the_buckets(tmp_path):
+    """Stops what the source warned of, and how it was read, from being lost in what long windows are read from."""
+    day, lake = Partition("acme", date(2026, 1, 1)), Lake(tmp_path)
+    collected = Facts(
+        as_of_ms=day.end_ms, samples_seen=9, samples_expected=10, series=7, read_methods=("remote-read",),
+        warnings=("half of it is missing",), recipe="of the collector", notes=("doubtful",),
+    )  # fmt: skip
+    samples = Instance("vm_resources", BUCKETS, NoParameters())
+    lake.write(samples.table, day, buckets(), collected)
+    hourly = Instance("vm_resources_hourly", COMPONENT, NoParameters(), {"samples": (samples,)})
+    with Workplace(
+        partition=day, instance=hourly, lake=lake, metrics=None, inventory=None,
+        limits=QueryLimits(1000, 10, 100, 1), resolution_seconds=300, minimum_coverage=0.7,
+    ) as workplace:  # fmt: skip
+        found = COMPONENT.compute(workplace, NoParameters()).facts
+    assert (found.series, found.read_methods, found.warnings) == (7, ("remote-read",), ("half of it is missing",))
+    assert (found.as_of_ms, found.coverage, found.notes) == (day.end_ms, 0.9, ("doubtful",))
+    assert found.recipe is None
