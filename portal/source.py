@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from portal.options import home_option, json_option, settings_for
+from portal.quarantine import quarantine_lines
 from portal.result_formats import aligned
 from resources.errors import InvalidInput
 from resources.partition import check_tenant
@@ -52,7 +53,7 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
-        click.echo(f"{found.kind} {found.version} at {found.url}")
+        click.echo(f"{found.kind} {_printable(found.version)} at {found.url}")
         click.echo(f"read by        {found.read_method}")
         for way, why in found.passed_over.items():
             click.echo(f"  not {way}: {why}")
@@ -79,8 +80,8 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
             click.echo(aligned(header, rows, numbers=("series", "sized", "interval", "coverage")), nl=False)
         if found.tenants_unchecked:
             click.echo(f"{len(found.tenants_unchecked)} more tenant(s) not looked at: name them with --tenant.")
-        for label, why in list(found.quarantine.items())[:20]:
-            click.echo(f"quarantine     {label[:80]!r}: {why}")
+        for line in quarantine_lines(found.quarantine):
+            click.echo(f"quarantine     {line}")
         for note in found.notes:
             click.echo(_named("note", note))
         for problem in found.problems:
@@ -92,3 +93,8 @@ def check(home: Path | None, as_json: bool, tenants: tuple[str, ...]) -> None:
 def _named(name: str, text: str) -> str:
     """Return `text` under `name`, in lines of a terminal's width."""
     return textwrap.fill(text, 110, initial_indent=f"{name:15}", subsequent_indent=" " * 15, break_long_words=False)
+
+
+def _printable(text: str) -> str:
+    """Return a server's word without what a terminal would obey, and no more than a version's length of it."""
+    return "".join(character for character in text[:80] if character.isprintable())

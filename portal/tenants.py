@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from portal.options import home_option, json_option, settings_for
+from portal.quarantine import quarantine_lines
 from portal.result_formats import aligned
 from resources.errors import AnalyticsError
 from resources.lake.lake import Lake
@@ -46,7 +47,8 @@ def command(home: Path | None, as_json: bool) -> None:
     """List the tenants that have stored tables, or that a source has samples of.
 
     Days are those of the gridded samples: of the VMs, and of the nodes for the platform. Rows,
-    coverage and bytes are of the last 28 stored days of it.
+    coverage and bytes are of the last 28 stored days of it. Where the source cannot be asked, those
+    with stored tables are listed, and the exit code is 1.
     """
     from resources.sources import open_sources
 
@@ -54,7 +56,15 @@ def command(home: Path | None, as_json: bool) -> None:
     sources = open_sources(settings)
     lake = Lake(settings.lake_root)
     base = base_tables(settings)
-    names = sorted({*lake.tenants(), *sources.tenants()})
+    failure: AnalyticsError | None = None
+    known: list[str] = []
+    refused: dict[str, str] = {}
+    try:
+        known = sources.tenants()
+        refused = sources.refused_tenants()
+    except AnalyticsError as error:
+        failure = error
+    names = sorted({*lake.tenants(), *known, *(sources.traces.tenants() if failure else [])})
     found = [summarize(lake, name, base[name == PLATFORM]) for name in names]
     if as_json:
         click.echo(json.dumps([asdict(summary) for summary in found], indent=2))
@@ -62,10 +72,12 @@ def command(home: Path | None, as_json: bool) -> None:
         header = ("tenant", "first day", "last day", "days", "rows", "coverage", "bytes")
         rows = [_row(summary) for summary in found]
         click.echo(aligned(header, rows, numbers=("days", "rows", "coverage", "bytes")), nl=False)
-    else:
+    elif failure is None:
         click.echo('no tenant yet: import traces, or set source = "simulated"', err=True)
-    for label, why in sources.refused_tenants().items():
-        click.echo(f"in quarantine, never read: tenant label {label[:80]!r}: {why}", err=True)
+    for line in quarantine_lines(refused):
+        click.echo(f"in quarantine, never read: {line}", err=True)
+    if failure is not None:
+        raise failure
     if any(summary.damaged for summary in found):
         sys.exit(1)
 

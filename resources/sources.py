@@ -27,6 +27,8 @@ class TenantSources:
     traces: TraceFiles
     configured: MetricSource | None
     sizes: InventorySource
+    sizes_of_traces_too: bool = False
+    """Whether `sizes` has the sizes of VMs with imported traces as well; else the traces have their own."""
     kind: str = "by tenant"
 
     def of(self, tenant: str) -> MetricSource:
@@ -55,7 +57,7 @@ class TenantSources:
         return self.of(tenant).samples(tenant, selectors, start_ms, end_ms)
 
     def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
-        sizes = self.traces if self.traces.has(tenant) else self.sizes
+        sizes = self.sizes if self.sizes_of_traces_too or not self.traces.has(tenant) else self.traces
         return sizes.inventory(tenant, start_ms, end_ms)
 
     def first_day(self) -> date | None:
@@ -64,13 +66,18 @@ class TenantSources:
         return min((extent[0] for extent in extents if extent), default=None)
 
 
-def open_sources(settings: Settings) -> TenantSources:
+def open_sources(settings: Settings, within_seconds: float | None = None) -> TenantSources:
     """Return the sources that `settings` name. Nothing is asked of a server yet.
+
+    With `within_seconds`, as a sensor needs it, whatever is asked later than that fails, nothing is
+    asked twice, and no answer is waited for long.
 
     Raises:
         InvalidInput: a setting that the source needs is missing or wrong.
     """
     traces = TraceFiles(settings.traces_root)
+    hurry = within_seconds is not None
+    everybodys = settings.inventory != "auto"  # what somebody asked for by name wins over the traces' own sizes
     if settings.source == "simulated":
         fleet = SimulatedFleet(
             seed=settings.simulated_seed,
@@ -80,18 +87,19 @@ def open_sources(settings: Settings) -> TenantSources:
             days=settings.simulated_days,
             interval_seconds=settings.simulated_interval_seconds,
         )
-        return TenantSources(traces, fleet, _open_inventory(settings, None, fleet))
-    server = open_server(settings) if settings.is_live else None
-    return TenantSources(traces, server, _open_inventory(settings, server, None))
+        return TenantSources(traces, fleet, _open_inventory(settings, None, fleet, hurry), everybodys)
+    server = open_server(settings, within_seconds) if settings.is_live else None
+    return TenantSources(traces, server, _open_inventory(settings, server, None, hurry), everybodys)
 
 
-def open_server(settings: Settings) -> "ServerSource":
-    """Return the configured server as a source of samples.
+def open_server(settings: Settings, within_seconds: float | None = None) -> "ServerSource":
+    """Return the configured server as a source of samples; `within_seconds` as in `open_sources`.
 
     Raises:
         InvalidInput: its address is not set, or its credentials cannot be used.
     """
     # A server's client, decoder and their libraries are loaded only where there is a server.
+    from resources.monitoring.hurried import HurriedClient
     from resources.monitoring.prometheus.reader import PrometheusReader
     from resources.monitoring.server.api import PrometheusApi
     from resources.monitoring.server.http import HttpClient
@@ -99,7 +107,8 @@ def open_server(settings: Settings) -> "ServerSource":
     from resources.monitoring.server.source import Limits, ServerSource
     from resources.monitoring.victoriametrics.export import Export
 
-    client = HttpClient(connection_of(settings))
+    connection = connection_of(settings)
+    client = HttpClient(connection) if within_seconds is None else HurriedClient(connection, within_seconds)
     reader: Reader = (
         PrometheusReader(client, settings.source_read_method) if settings.source == "prometheus" else Export(client)
     )
@@ -143,9 +152,9 @@ def connection_of(settings: Settings) -> Connection:
 
 
 def _open_inventory(
-    settings: Settings, server: "ServerSource | None", fleet: InventorySource | None
+    settings: Settings, server: "ServerSource | None", fleet: InventorySource | None, in_a_hurry: bool
 ) -> InventorySource:
-    """Return where sizes of VMs without imported traces come from."""
+    """Return where sizes come from, but for those that imported traces have themselves."""
     kind = settings.inventory
     if kind == "auto":
         kind = "file" if settings.inventory_file else "prometheus" if server else "none"
@@ -169,11 +178,13 @@ def _open_inventory(
         if settings.libvirt_uri is None:
             raise InvalidInput("inventory = libvirt needs the setting libvirt_uri, such as qemu+ssh://node/system.")
         from resources.inventory.libvirt import LibvirtInventory
+        from resources.inventory.libvirt_host import HURRIED_LOOK_SECONDS, LOOK_SECONDS
         from resources.inventory.membership import VmsInMetrics
         from resources.inventory.observations import Observations
 
         vms = VmsInMetrics(server.api) if server else None
-        return LibvirtInventory(settings.libvirt_uri, Observations(settings.inventory_root), vms=vms)
+        seconds = HURRIED_LOOK_SECONDS if in_a_hurry else LOOK_SECONDS
+        return LibvirtInventory(settings.libvirt_uri, Observations(settings.inventory_root), vms=vms, seconds=seconds)
     return NoInventory()
 
 

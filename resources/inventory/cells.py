@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from resources.errors import InvalidInput
 from resources.inventory.rows import ALWAYS_MS, LONGEST_TEXT, MOST_BYTES, MOST_VCPUS
@@ -27,6 +28,9 @@ from resources.partition import day_start_ms, parse_day
 
 SHOWN = 60
 """Characters of a refused value that are shown."""
+
+SEEN_BEFORE = 4096
+"""Cells whose meaning is remembered: a million VMs have few different sizes, and share what stands for them."""
 
 STATES = ("running", "stopped")
 
@@ -104,11 +108,11 @@ def plain(column: str, value: object) -> str:
     text = value.strip()
     if len(text) > LONGEST_TEXT:
         raise BadCell(f"{column} = {shown(text)} is longer than {LONGEST_TEXT} characters")
+    if text.isprintable():
+        return text
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise BadCell(f"{column} = {shown(text)} is not UTF-8 text")
-    if not text.isprintable():
-        raise BadCell(f"{column} = {shown(text)} holds characters that cannot be printed")
-    return text
+    raise BadCell(f"{column} = {shown(text)} holds characters that cannot be printed")
 
 
 def number(column: str, text: str) -> Decimal | None:
@@ -127,14 +131,20 @@ def number(column: str, text: str) -> Decimal | None:
     return value
 
 
+@lru_cache(SEEN_BEFORE)
 def vcpus(text: str) -> float | None:
     """Return a number of vCPUs, None for no text; `BadCell` if it is none."""
     value = number("vcpus", text)
-    if value is not None and value > MOST_VCPUS:
+    if value is None:
+        return None
+    if value > MOST_VCPUS:
         raise BadCell(f"vcpus = {shown(text)} is more than {MOST_VCPUS:,.0f}")
-    return None if value is None else float(value)
+    if float(value) <= 0:  # a float cannot hold the smallest numbers
+        raise BadCell(f"vcpus = {shown(text)} is as good as 0 (leave it empty if it is unknown)")
+    return float(value)
 
 
+@lru_cache(SEEN_BEFORE)
 def size(column: str, text: str) -> int | None:
     """Return the bytes that a cell of a memory or disk column means, None for no text; `BadCell` if it is no size."""
     value = number(column, text)
@@ -155,6 +165,7 @@ def state(text: str) -> str | None:
     return value if value in STATES else None
 
 
+@lru_cache(SEEN_BEFORE)
 def instant(text: str) -> int:
     """Return the instant in milliseconds since 1970 that a `valid_from` means, `ALWAYS_MS` for no text.
 

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 import pyarrow as pa
 
@@ -137,18 +138,17 @@ def _understood(path: Path, content: bytes, version: tuple[int, ...]) -> _Conten
             problems.setdefault(tenant, _Problems()).add(f"line {line}: {what}")
 
     for entry in entries(path, content):
-        tenants = _concerned(entry)
         try:
             tenant, row = _row(entry)
         except BadCell as error:
-            refuse(entry.line, str(error), tenants)
+            refuse(entry.line, str(error), _concerned(entry))
             continue
         known = rows.setdefault(tenant, {})
         earlier = known.setdefault((row.vm_id, row.valid_from_ms), (entry.line, row))
-        if earlier[1] != row:
+        if earlier[1] is not row and earlier[1] != row:
             when = "always" if row.valid_from_ms == ALWAYS_MS else "the same instant on"
             said = f"says something else of vm_id {shown(row.vm_id)} than line {earlier[0]}, from {when}"
-            refuse(entry.line, said, tenants)
+            refuse(entry.line, said, [tenant])
     return _Contents(version, {tenant: [row for _, row in known.values()] for tenant, known in rows.items()}, problems)
 
 
@@ -171,8 +171,8 @@ def _row(entry: Entry) -> tuple[str, VmRow]:
         vm_id=text["vm_id"],
         valid_from_ms=instant(text.get("valid_from", "")),
         vm_name=text.get("vm_name") or None,
-        node_id=text.get("node_id") or None,
-        flavor=text.get("flavor") or None,
+        node_id=intern(text.get("node_id", "")) or None,  # a name that a thousand rows have is kept once
+        flavor=intern(text.get("flavor", "")) or None,
         vcpus=vcpus(text.get("vcpus", "")),
         memory_bytes=sizes.get("memory_bytes"),
         disk_bytes=sizes.get("disk_bytes"),

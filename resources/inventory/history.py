@@ -38,7 +38,10 @@ def vm_rows(vm_id: str, vm_name: str, seen: Sequence[Observed], steps: IntArray,
     `seen` are all series of the VM; where several have a value at a step, as while it moves, the
     one that began last counts. `steps` are the steps at which anything at all was seen.
     """
-    ordered = sorted(seen, key=lambda one: (int(one.ts_ms[0]), one.machine, one.flavor), reverse=True)
+    # By values at last, so that which of two replicas counts does not hang on the order of an answer.
+    ordered = sorted(
+        seen, key=lambda one: (int(one.ts_ms[0]), one.machine, one.flavor, one.values.tobytes()), reverse=True
+    )
     places = sorted({(one.machine.node_id, one.flavor, one.machine.name) for one in ordered})
     columns: dict[str, Points] = {}
     for column in {one.column for one in ordered}:

@@ -10,35 +10,27 @@ Whose a machine is, is written in its own metadata, by whoever defines it:
 the element belongs to nobody, unless the caller says how machines and samples are joined.
 
 libvirt knows only the present: a window that contains now takes a look and records it, every
-window is answered from the record (`observations.py`). So a day nobody looked at is unknown.
+window is answered from the record (`observations.py`). So a day nobody looked at is unknown. One
+look shows the machines of all tenants.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from resources.errors import AnalyticsError, InvalidInput, PermanentFailure, TransientFailure
+from resources.errors import InvalidInput
+from resources.inventory.libvirt_host import LOOK_SECONDS, Ask, HostNow, SeenMachine, ask_host, look_at
 from resources.inventory.membership import Machine, TenantVms, attribute
 from resources.inventory.observations import Observations
 from resources.inventory.rows import VmRow
-from resources.monitoring.server.failures import shown
+from resources.monitoring.server.failures import shown, without_secrets
 from resources.partition import DAY_MS, PLATFORM, check_tenant
 
-NAMESPACE = "https://novacron.example/vm"
-"""Namespace of the metadata element `vm`."""
+REUSED_MS = 60_000
+"""How old a look may be that serves one more tenant: the host need not list everything for each of them."""
 
 _STATES = {1: "running", 2: "running", 3: "running", 4: "running", 5: "stopped", 6: "stopped", 7: "running"}
-
-_WRONG_ADDRESS = (
-    "VIR_ERR_NO_CONNECT", "VIR_ERR_INVALID_ARG", "VIR_ERR_XML_ERROR", "VIR_ERR_CONF_SYNTAX",
-    "VIR_ERR_CONFIG_UNSUPPORTED", "VIR_ERR_AUTH_FAILED", "VIR_ERR_NO_SUPPORT",
-)  # fmt: skip
-"""Errors of opening a connection that stay until somebody changes the address or the credentials."""
 
 
 def state_of(code: int) -> str | None:
@@ -49,21 +41,12 @@ def state_of(code: int) -> str | None:
     return _STATES.get(code)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A machine of the host: what tells whose it is, and its row without an owner."""
-
-    machine: Machine
-    row: VmRow
-    disks: tuple[str, ...]
-    domain: Any
-
-
 class LibvirtInventory:
     """The machines of the libvirt host at `uri` as an `InventorySource`.
 
     `vms` joins machines without metadata to a tenant's samples (by UUID, else by name). `node_id`
-    is what the samples call this host, its own host name if not given. `now_ms` is the clock.
+    is what the samples call this host, its own host name if not given. A look may take `seconds`.
+    `now_ms` is the clock, `ask` what asks the host.
     """
 
     kind = "libvirt"
@@ -75,165 +58,94 @@ class LibvirtInventory:
         *,
         vms: TenantVms | None = None,
         node_id: str | None = None,
+        seconds: float = LOOK_SECONDS,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        ask: Ask = ask_host,
     ) -> None:
         self.uri = uri
         self.observations = observations
         self._vms = vms
         self._node_id = node_id
+        self._seconds = seconds
         self._now_ms = now_ms
+        self._ask = ask
+        self._latest: HostNow | None = None
 
     def inventory(self, tenant: str, start_ms: int, end_ms: int) -> pa.Table:
         """Return what was seen of the VMs of `tenant` in `[start_ms, end_ms)`, by `INVENTORY_SCHEMA`.
 
-        A window that contains now looks first. The platform has no VMs of its own.
+        A window that contains now is looked at first, or was within the last minute. The platform
+        has no VMs of its own.
 
         Raises:
-            InvalidInput, TransientFailure, PermanentFailure: as `look`, and as `Observations.inventory`.
+            InvalidInput, TransientFailure, PermanentFailure: as `see`, `record`, and `Observations.inventory`.
         """
         if check_tenant(tenant) != PLATFORM and start_ms <= self._now_ms() < end_ms:
-            self.look(tenant)
+            latest = self._latest
+            fresh = latest is not None and 0 <= self._now_ms() - latest.at_ms <= REUSED_MS
+            self.record(tenant, latest if latest is not None and fresh else self.see())
         return self.observations.inventory(tenant, start_ms, end_ms)
 
-    def look(self, tenant: str) -> int:
-        """Record what the host has of `tenant` now; return how many VMs changed since the last look.
+    def see(self) -> HostNow:
+        """Return what the host has now, of all tenants.
 
         Raises:
-            InvalidInput: libvirt's Python package is not installed, the address is wrong, or two
-                machines say that they are the same VM.
-            TransientFailure: the host cannot be reached, or as `Observations.record`.
-            PermanentFailure: the record is damaged, or a machine's description is not XML.
+            InvalidInput, TransientFailure, PermanentFailure: as `look_at`.
         """
-        return self.observations.record(check_tenant(tenant), lambda: self._present(tenant))
+        self._latest = look_at(self.uri, self._now_ms(), self._seconds, self._ask)
+        return self._latest
 
-    def _present(self, tenant: str) -> tuple[int, list[VmRow]]:
-        libvirt = _libvirt()
-        now_ms = self._now_ms()
-        with self._connected(libvirt) as connection:
-            node_id = self._node_id or connection.getHostname()
-            looked = (self._read(libvirt, domain, node_id) for domain in connection.listAllDomains(0))
-            seen = [found for found in looked if found is not None]
-            rows = []
-            for found, vm_id in self._of_tenant(tenant, seen, now_ms):
-                disk_bytes = _capacity(libvirt, connection, found)
-                rows.append(replace(found.row, vm_id=vm_id, valid_from_ms=now_ms, disk_bytes=disk_bytes))
-        self._refuse_twins(tenant, rows)
-        return now_ms, rows
+    def record(self, tenant: str, host: HostNow) -> int:
+        """Record what a look showed of `tenant`; return how many VMs changed since the look before.
 
-    @contextmanager
-    def _connected(self, libvirt: Any) -> Iterator[Any]:
-        connection = None
-        try:
-            connection = libvirt.openReadOnly(self.uri)
-            yield connection
-        except libvirt.libvirtError as error:
-            raise self._failure(libvirt, error, opened=connection is not None) from error
-        finally:
-            if connection is not None:
-                connection.close()
+        Raises:
+            InvalidInput: two machines say that they are the same VM.
+            TransientFailure, PermanentFailure: as `Observations.record`, or the samples' server does not answer.
+        """
+        owned = self._of_tenant(check_tenant(tenant), host)
+        self._refuse_twins(tenant, owned)
+        node_id = self._node_id or host.node_id
+        rows = [_row(machine, vm_id, host.at_ms, node_id) for machine, vm_id in owned]
+        return self.observations.record(tenant, host.at_ms, rows, self._now_ms())
 
-    def _failure(self, libvirt: Any, error: Any, opened: bool) -> AnalyticsError:
-        said = f"libvirt at {shown(self.uri)} says {shown(str(error))}."
-        lasting = {getattr(libvirt, name) for name in _WRONG_ADDRESS if hasattr(libvirt, name)}
-        if not opened and error.get_error_code() in lasting:
-            return InvalidInput(f"{said} Correct the setting libvirt_uri.")
-        return TransientFailure(f"{said} Nothing was recorded; run it again when the host answers.")
-
-    def _read(self, libvirt: Any, domain: Any, node_id: str) -> _Seen | None:
-        """Return what the host says of a machine, None if it was removed since it was listed."""
-        try:
-            name, uuid, text = domain.name(), domain.UUIDString(), domain.XMLDesc(0)
-            code, memory_kib, _, vcpus, *_ = domain.info()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
-        root = self._parsed(text, name)
-        about = root.find(f"./metadata/{{{NAMESPACE}}}vm")
-        told = {} if about is None else about.attrib
-        row = VmRow(
-            vm_id=uuid,
-            valid_from_ms=0,
-            vm_name=name,
-            node_id=node_id,
-            flavor=told.get("flavor") or None,
-            vcpus=float(vcpus) if vcpus > 0 else None,
-            memory_bytes=int(memory_kib) * 1024 if memory_kib > 0 else None,
-            state=state_of(code),
-        )
-        tenant, own_id = told.get("tenant", ""), told.get("vm_id", "")
-        # Whoever wrote down the VM's id meant it: the name is not asked then.
-        machine = Machine(own_id, "", node_id, tenant) if own_id else Machine(uuid, name, node_id, tenant)
-        return _Seen(machine, row, tuple(_disks(root)), domain)
-
-    def _parsed(self, text: str, name: str) -> ElementTree.Element:
-        try:
-            if "<!DOCTYPE" in text:  # libvirt writes none, and entities could be made to grow without end
-                raise ElementTree.ParseError("it declares a document type")
-            return ElementTree.fromstring(text)  # noqa: S314 - without a document type there are no entities
-        except ElementTree.ParseError as error:
-            raise PermanentFailure(
-                f"libvirt at {shown(self.uri)} describes {shown(name)} by what is not its XML: {error}."
-            ) from error
-
-    def _of_tenant(self, tenant: str, seen: Sequence[_Seen], now_ms: int) -> list[tuple[_Seen, str]]:
+    def _of_tenant(self, tenant: str, host: HostNow) -> list[tuple[SeenMachine, str]]:
         """Return the machines of `tenant`, each with the id of its VM."""
         vms = self._vms
         if vms is None:
-            return [(found, found.machine.uuid) for found in seen if found.machine.tenant == tenant]
-        window = (now_ms - DAY_MS, now_ms + 1)
-        owned = attribute(
-            [found.machine for found in seen],
-            tenant,
-            vms.vms(tenant, *window),
-            lambda names: vms.others(tenant, names, *window),
-        )
-        return [(found, owned[found.machine]) for found in seen if found.machine in owned]
+            return [(seen, seen.vm_id or seen.uuid) for seen in host.machines if seen.tenant == tenant]
+        window = (host.at_ms - DAY_MS, host.at_ms + 1)
+        machines = [_known(seen, self._node_id or host.node_id) for seen in host.machines]
+        owned = attribute(machines, tenant, vms.vms(tenant, *window), lambda names: vms.others(tenant, names, *window))
+        return [
+            (seen, owned[machine]) for seen, machine in zip(host.machines, machines, strict=True) if machine in owned
+        ]
 
-    def _refuse_twins(self, tenant: str, rows: Sequence[VmRow]) -> None:
-        names: dict[str, str | None] = {}
-        for row in rows:
-            if row.vm_id in names:
+    def _refuse_twins(self, tenant: str, owned: Iterable[tuple[SeenMachine, str]]) -> None:
+        names: dict[str, str] = {}
+        for machine, vm_id in owned:
+            if vm_id in names:
                 raise InvalidInput(
-                    f"libvirt at {shown(self.uri)} has two machines of {tenant}, {shown(names[row.vm_id] or '')} and "
-                    f"{shown(row.vm_name or '')}, that say they are VM {shown(row.vm_id)}. Correct their metadata."
+                    f"libvirt at {shown(without_secrets(self.uri))} has two machines of {tenant}, "
+                    f"{shown(names[vm_id])} and {shown(machine.name)}, that say they are VM {shown(vm_id)}. "
+                    "Correct their metadata."
                 )
-            names[row.vm_id] = row.vm_name
+            names[vm_id] = machine.name
 
 
-def _libvirt() -> Any:
-    """Return libvirt's module, with its habit of printing errors switched off: they are raised as well."""
-    try:
-        import libvirt
-    except ImportError as error:
-        raise InvalidInput(
-            "the inventory comes from libvirt, but its Python package is not installed. "
-            "Install novacron-performance-analytics[libvirt], or set inventory to another kind."
-        ) from error
-    libvirt.registerErrorHandler(_say_nothing, None)
-    return libvirt
+def _known(seen: SeenMachine, node_id: str) -> Machine:
+    """Return what tells whose a machine is. Whoever wrote down the VM's id meant it: the name is not asked then."""
+    return Machine(seen.vm_id or seen.uuid, "" if seen.vm_id else seen.name, node_id, seen.tenant)
 
 
-def _say_nothing(_context: object, _error: object) -> None:
-    pass
-
-
-def _disks(root: ElementTree.Element) -> Iterator[str]:
-    """Yield the targets of a machine's disks that have something behind them; CD drives are not disks."""
-    for disk in root.findall("./devices/disk"):
-        target = disk.find("target")
-        if disk.get("device", "disk") in ("disk", "lun") and disk.find("source") is not None and target is not None:
-            yield target.get("dev", "")
-
-
-def _capacity(libvirt: Any, connection: Any, found: _Seen) -> int | None:
-    """Return the bytes of all disks of a machine; None if it has none, or the size of one cannot be told."""
-    total = 0
-    for target in found.disks:
-        try:
-            total += int(found.domain.blockInfo(target)[0])
-        except libvirt.libvirtError:
-            if not connection.isAlive():
-                raise
-            return None
-    return total or None
+def _row(seen: SeenMachine, vm_id: str, at_ms: int, node_id: str) -> VmRow:
+    return VmRow(
+        vm_id=vm_id,
+        valid_from_ms=at_ms,
+        vm_name=seen.name,
+        node_id=node_id,
+        flavor=seen.flavor or None,
+        vcpus=float(seen.vcpus) if seen.vcpus > 0 else None,
+        memory_bytes=seen.memory_kib * 1024 if seen.memory_kib > 0 else None,
+        disk_bytes=seen.disk_bytes,
+        state=state_of(seen.state),
+    )

@@ -1,17 +1,20 @@
 """What a VM manager was seen to hold: it knows only the present, so what it said is kept here.
 
     tenant=<tenant>/observations.parquet
+    tenant=<tenant>/.looked
 
-One file per tenant. A look adds a row for each VM that it shows otherwise than the look before
+One record per tenant. A look adds a row for each VM that it shows otherwise than the look before
 did, and one for each VM that is no longer there; nothing that was written is ever changed. So a
 past day's inventory stays what it was, whenever it is computed. Before the first look nothing is
-known, and a change counts from the look that saw it.
+known, and a change counts from the look that saw it. The empty file `.looked` has the time of the
+newest look as its own time, because a look that shows nothing new adds no row.
 """
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +47,12 @@ VM_OBSERVATIONS = Table(
     primary_key=("vm_id", "observed_at"),
 )
 
+LOOKED = ".looked"
+"""The file of a tenant whose time is that of the newest look."""
+
+LOCK_SECONDS = 3.0
+"""How long a record that another process adds to is waited for; adding takes milliseconds."""
+
 _TOLD = ("vm_id", "vm_name", "node_id", "flavor", "vcpus", "memory_bytes", "disk_bytes", "state")
 
 
@@ -67,41 +76,56 @@ class Observations:
         held = held_in([*rows, *gone], start_ms, end_ms)
         return to_table([row for row in held if row.valid_from_ms > start_ms or _key(row) not in left])
 
-    def record(self, tenant: str, look: Callable[[], tuple[int, Sequence[VmRow]]]) -> int:
-        """Take a look and add what it shows otherwise than before; return the number of rows added.
+    def record(self, tenant: str, seen_ms: int, seen: Sequence[VmRow], now_ms: int) -> int:
+        """Add what a look at `seen_ms` showed otherwise than the look before; return the number of rows added.
 
-        `look` returns when it was taken and every VM of the tenant; it is called while no other
-        process can record for the same tenant.
+        `seen` is every VM of the tenant. A look takes a while, and another process may have
+        recorded a newer one meanwhile: then this one adds nothing.
 
         Raises:
-            TransientFailure: another process is recording, the clock is behind the last record, or
+            TransientFailure: another process is recording, the clock is behind the newest look, or
                 the disk is full; the record is unchanged.
             PermanentFailure: the record is damaged.
         """
-        with self._locked(tenant):
-            now_ms, seen = look()
+        with self._locked(tenant) as folder:
             rows, gone = self._read(tenant)
             latest = {row.vm_id: row for row in sorted([*rows, *gone], key=_key)}
             lost = {_key(row) for row in gone}
             present = {vm_id: row for vm_id, row in latest.items() if _key(row) not in lost}
             changed = [
-                replace(row, valid_from_ms=now_ms)
+                replace(row, valid_from_ms=seen_ms)
                 for row in seen
                 if row.vm_id not in present or not present[row.vm_id].same_but_for_time(row)
             ]
-            vanished = [VmRow(vm_id, now_ms) for vm_id in sorted(set(present) - {row.vm_id for row in seen})]
+            vanished = [VmRow(vm_id, seen_ms) for vm_id in sorted(set(present) - {row.vm_id for row in seen})]
+            newest_ms = max([self._looked_ms(tenant), *(row.valid_from_ms for row in latest.values())])
+            if seen_ms <= newest_ms:
+                if (changed or vanished) and now_ms <= newest_ms:
+                    raise TransientFailure(
+                        f"it is {now_ms} ms since 1970, but the VMs of {tenant} were already seen at {newest_ms}. The "
+                        "clock of this machine was put back: nothing is recorded until it has caught up. If it was "
+                        f"ahead before, what {folder} holds from then on is wrong: bring it back from a backup."
+                    )
+                return 0
             if changed or vanished:
-                self._refuse_going_back(tenant, now_ms, [*rows, *gone])
                 self._write(tenant, [*rows, *changed], [*gone, *vanished])
+            self._mark_looked(tenant, seen_ms)
             return len(changed) + len(vanished)
 
-    def _refuse_going_back(self, tenant: str, now_ms: int, known: Sequence[VmRow]) -> None:
-        last = max((row.valid_from_ms for row in known), default=-1)
-        if now_ms <= last:
-            raise TransientFailure(
-                f"the VMs of {tenant} were seen at {now_ms} ms since 1970, but the record already goes to {last}. "
-                "The clock of this machine was put back: nothing is recorded until it is right again."
-            )
+    def _looked_ms(self, tenant: str) -> int:
+        """Return when the newest look was taken, -1 where there was none."""
+        try:
+            return self.storage.location(f"tenant={tenant}/{LOOKED}").stat().st_mtime_ns // 1_000_000
+        except FileNotFoundError:
+            return -1
+
+    def _mark_looked(self, tenant: str, seen_ms: int) -> None:
+        path, ns = f"tenant={tenant}/{LOOKED}", seen_ms * 1_000_000
+        try:
+            os.utime(self.storage.location(path), ns=(ns, ns))
+        except OSError:  # it is not there yet, or is another user's
+            self.storage.put(path, b"")
+            os.utime(self.storage.location(path), ns=(ns, ns))
 
     def _read(self, tenant: str) -> tuple[list[VmRow], list[VmRow]]:
         """Return the rows of VMs that were there, and those that say of a VM that it was there no longer."""
@@ -139,13 +163,14 @@ class Observations:
         self.storage.put(self._path(tenant), encode(VM_OBSERVATIONS, table, Facts()).to_pybytes())
 
     @contextlib.contextmanager
-    def _locked(self, tenant: str) -> Iterator[None]:
+    def _locked(self, tenant: str) -> Iterator[Path]:
+        """Yield the tenant's folder, in which nobody else records meanwhile."""
         folder = self.storage.location(f"tenant={check_tenant(tenant)}")
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             _take(descriptor, tenant, folder)
-            yield
+            yield folder
         finally:
             os.close(descriptor)
 
@@ -155,12 +180,18 @@ class Observations:
 
 
 def _take(descriptor: int, tenant: str, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise TransientFailure(
-            f"another process is recording the VMs of {tenant} in {folder}. Run it again when that one has ended."
-        ) from error
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise TransientFailure(
+                    f"another process is recording the VMs of {tenant} in {folder}. "
+                    "Run it again when that one has ended."
+                ) from error
+        time.sleep(0.02)
 
 
 def _key(row: VmRow) -> tuple[str, int]:

@@ -9,8 +9,9 @@ reports no disk sizes and leaves out machines that are shut off. Another exporte
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,12 @@ STEP_SECONDS = 300
 
 _OF_THE_SCRAPE = frozenset({"__name__", "instance", "job"})
 """Labels that say who reported a machine, not what of it."""
+
+_REPLICA = re.compile("replica")
+"""Names of labels that tell apart servers which scrape the same, such as `replica` and `prometheus_replica`."""
+
+Kind = tuple[tuple[str, str], ...]
+"""Labels of a series that say what of a machine it is."""
 
 _PLACEHOLDER = re.compile(r"\$(tenant|vm_ids|vm_names)\b")
 _LISTED = re.compile(r'=~\s*"\$(vm_ids|vm_names)"')
@@ -180,21 +187,44 @@ class InventoryQueries:
         """Refuse a query with several values of a machine at once, such as one for each disk.
 
         Two exporters may report the same machine, and a label that changes makes another series: these are let pass.
+        So are equal values of what can only be the same twice, as replicas of a server have it.
         """
-        by_machine: dict[Machine, dict[tuple[tuple[str, str], ...], list[NDArray[np.int64]]]] = {}
-        for labels, ts_ms, _ in series:
-            kept = tuple(sorted((name, value) for name, value in labels.items() if name not in _OF_THE_SCRAPE))
-            by_machine.setdefault(self.labels.machine(labels), {}).setdefault(kept, []).append(ts_ms)
+        by_machine: dict[Machine, dict[Kind, list[Series]]] = {}
+        for one in series:
+            kind = tuple(sorted((name, value) for name, value in one[0].items() if name not in _OF_THE_SCRAPE))
+            by_machine.setdefault(self.labels.machine(one[0]), {}).setdefault(kind, []).append(one)
         for machine, kinds in by_machine.items():
-            seen = [np.unique(np.concatenate(times)) for times in kinds.values()]
-            twice = sum(len(ts_ms) for ts_ms in seen) - len(np.unique(np.concatenate(seen)))
-            if twice >= GONE_STEPS:
+            if len(kinds) < 2:
+                continue
+            differing = {name for one, other in pairwise(kinds) for name, _ in set(one) ^ set(other)}
+            replicas = all(_REPLICA.search(name) for name in differing)
+            if _contradictions(kinds.values(), equal_is_one=replicas or self.queries == libvirt_queries(self.labels)):
+                by = f"by ({self.labels.uuid}, {self.labels.name})"
+                advice = f"take one of them with `max {by}`, as they are the same seen by several replicas"
+                if not replicas:
+                    advice = f"with `sum {by}` if they are parts, such as disks, or `max {by}` if each is the whole"
                 first, second, *_ = (", ".join(f"{name}={value}" for name, value in kind) for kind in kinds)
                 raise InvalidInput(
                     f"inventory_queries: {column} = {shown(self._queries[column])} gives {len(kinds)} values of "
                     f"machine {shown(machine.uuid or machine.name)} at once: {shown(first)} and {shown(second)}. "
-                    f"Make one of them, for example with `sum by ({self.labels.uuid}, {self.labels.name})`."
+                    f"Make one of them: {advice}."
                 )
+
+
+def _contradictions(kinds: Iterable[Sequence[Series]], equal_is_one: bool) -> bool:
+    """Return whether several series say something of the same instants, for longer than a change takes to show.
+
+    With `equal_is_one`, only what is not equal counts.
+    """
+    parts = []
+    for same in kinds:
+        ts_ms, first = np.unique(np.concatenate([ts for _, ts, _ in same]), return_index=True)
+        parts.append((ts_ms, np.concatenate([values for _, _, values in same])[first]))
+    values = np.nan_to_num(np.concatenate([values for _, values in parts]), nan=-1.0)
+    said = np.stack([np.concatenate([ts for ts, _ in parts]), values])
+    if equal_is_one:
+        said = np.unique(said, axis=1)
+    return int(said.shape[1]) - len(np.unique(said[0])) >= GONE_STEPS
 
 
 def _check_query(column: str, query: str) -> None:

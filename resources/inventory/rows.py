@@ -18,7 +18,7 @@ ALWAYS_MS = 0
 """`valid_from_ms` of what was never said to begin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VmRow:
     """One row by `INVENTORY_SCHEMA`; None is unknown, and the row after it replaces all of it."""
 

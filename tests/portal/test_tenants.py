@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from portal import tenants
 from portal.cli import cli
+from resources.errors import TransientFailure
 from resources.partition import PLATFORM, Partition
+from tests.portal.command import run
 from tests.resources.lake.scenario import FIRST_DAY, filled_lake
 
 
@@ -22,9 +24,13 @@ def known(monkeypatch) -> list[str]:
     names: list[str] = []
     refused = {"Bad\nName": "no tenant id"}
     sources = SimpleNamespace(tenants=lambda: names, refused_tenants=lambda: refused if names else {})
+    pretend(monkeypatch, sources)
+    return names
+
+
+def pretend(monkeypatch, sources) -> None:
     monkeypatch.setattr("resources.sources.open_sources", lambda _: sources)
     monkeypatch.setattr(tenants, "base_tables", lambda _: {True: "node_load", False: "vm_load"})
-    return names
 
 
 def show(home: Path, *arguments: str) -> Result:
@@ -111,3 +117,46 @@ def test_rows_and_coverage_are_of_the_last_28_days(tmp_path, known):
 def test_base_tables_follow_the_pipelines(small_home):
     """Stops a renamed instance from emptying the list."""
     assert tenants.base_tables(small_home) == {True: "system_load", False: "vm_resources"}
+
+
+@pytest.mark.parametrize("fails", ["tenants", "refused_tenants"])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_is_stored_is_listed_while_the_server_is_down(tmp_path, monkeypatch, fails, form):
+    """Stops an outage from hiding what the lake holds, and from passing for success."""
+    filled_lake(tmp_path / "lake", ("acme",))
+
+    def down():
+        raise TransientFailure("http://server gave no answer. Check that it runs.")
+
+    known = {"tenants": lambda: ["new"], "refused_tenants": dict, fails: down}
+    pretend(monkeypatch, SimpleNamespace(traces=SimpleNamespace(tenants=lambda: ["imported"]), **known))
+    done = run("tenants", "--home", tmp_path, *form)
+    assert (done.code, done.err) == (1, "error: http://server gave no answer. Check that it runs.\n")
+    expected = ["acme", "imported", *(["new"] if fails == "refused_tenants" else [])]
+    if form:
+        assert [about["tenant"] for about in json.loads(done.out)] == expected
+    else:
+        assert [line.split()[0] for line in done.out.splitlines()[2:]] == expected
+
+
+def test_nothing_stored_and_no_server_says_only_the_failure(tmp_path, monkeypatch):
+    """Stops an outage from being called a home without tenants."""
+
+    def down():
+        raise TransientFailure("http://server gave no answer.")
+
+    pretend(monkeypatch, SimpleNamespace(tenants=down, traces=SimpleNamespace(tenants=list)))
+    done = run("tenants", "--home", tmp_path)
+    assert (done.code, done.out, done.err) == (1, "", "error: http://server gave no answer.\n")
+
+
+def test_only_some_of_many_labels_in_quarantine_are_shown(tmp_path, monkeypatch):
+    """Stops ten thousand labels, or a long one, from filling the terminal, and a hostile one from steering it."""
+    refused = {f"Bad\x1b[2J{number:05}" + "x" * 10_000: "no tenant id" for number in range(10_000)}
+    pretend(monkeypatch, SimpleNamespace(tenants=lambda: ["acme"], refused_tenants=lambda: refused))
+    done = run("tenants", "--home", tmp_path)
+    lines = done.err.splitlines()
+    assert (done.code, len(lines), lines[-1]) == (0, 21, "in quarantine, never read: and 9980 more")
+    assert lines[0].startswith("in quarantine, never read: tenant label 'Bad\\x1b[2J00000xxx")
+    assert max(map(len, lines)) < 300
+    assert "\x1b" not in done.err

@@ -6,6 +6,7 @@ import pytest
 
 from analytics_assets.partitions import grid_first_day
 from resources.monitoring.traces.importing import import_traces
+from resources.partition import DAY_MS, day_start_ms
 from resources.settings import load_settings
 from resources.sources import known_tenants, open_sources
 
@@ -38,3 +39,20 @@ def test_a_home_without_any_source_has_no_tenants(tmp_path):
     settings = load_settings(tmp_path, {})
     assert known_tenants(settings) == []
     assert open_sources(settings).first_day() is None
+
+
+def sizes(settings, tenant):
+    day = day_start_ms(date(2013, 7, 5))
+    return [row["vcpus"] for row in open_sources(settings).inventory(tenant, day, day + DAY_MS).to_pylist()]
+
+
+def test_an_inventory_that_was_asked_for_wins_over_the_sizes_of_traces(imported, tmp_path):
+    """Stops `inventory = "file"` from being ignored, without a word, for tenants with imported traces."""
+    file = tmp_path / "sizes.csv"
+    file.write_text("tenant_id,vm_id,vcpus\nacme,v1,7\nglobex,g1,3\n")
+    with_file = imported.model_copy(update={"inventory_file": file})
+    assert sizes(with_file, "acme") == sizes(imported, "acme") != [7.0]
+    assert sizes(with_file, "globex") == [3.0]
+    explicit = with_file.model_copy(update={"inventory": "file"})
+    assert (sizes(explicit, "acme"), sizes(explicit, "globex")) == ([7.0], [3.0])
+    assert sizes(imported.model_copy(update={"inventory": "none"}), "acme") == []

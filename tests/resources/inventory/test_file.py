@@ -83,6 +83,7 @@ def test_instants_are_understood(tmp_path, text, expected):
         ("vcpus=0", "vcpus = '0' is not above 0"),
         ("vcpus=-2", "vcpus = '-2' is not above 0"),
         ("vcpus=1e6", "vcpus = '1e6' is more than 100,000"),
+        ("vcpus=1e-400", "vcpus = '1e-400' is as good as 0"),
         ("vcpus=nan", "vcpus = 'nan' is not a number"),
         ("vcpus=1_000", "is not a number"),
         ("vcpus=\u0661", "is not a number"),

@@ -1,12 +1,13 @@
 """What a libvirt host is asked, with a stand-in for its module where that says more than libvirt's own test driver."""
 
-import builtins
+import json
 import sys
 from types import SimpleNamespace
 
 import pytest
 
 from resources.errors import InvalidInput, PermanentFailure, TransientFailure
+from resources.inventory import libvirt_program
 from resources.inventory.libvirt import LibvirtInventory
 from resources.inventory.membership import TenantVm
 from resources.inventory.observations import Observations
@@ -97,13 +98,15 @@ class Host:
 
 
 @pytest.fixture
-def connect(tmp_path, monkeypatch):
+def connect(tmp_path):
     """Return what makes an inventory of a stand-in; its clock is `clock.now`."""
 
     def make(host, **options):
-        monkeypatch.setitem(sys.modules, "libvirt", host)
+        def ask(uri, seconds):
+            return json.loads(json.dumps(libvirt_program.seen(host, uri)))
+
         clock = SimpleNamespace(now=NOW)
-        source = LibvirtInventory("test:///x", Observations(tmp_path), now_ms=lambda: clock.now, **options)
+        source = LibvirtInventory("test:///x", Observations(tmp_path), now_ms=lambda: clock.now, ask=ask, **options)
         return source, clock
 
     return make
@@ -134,7 +137,7 @@ def test_a_machine_with_metadata_is_its_tenants_and_no_others(connect):
     ]  # fmt: skip
     assert [row["vm_id"] for row in rows(source, "globex")] == ["u2"]
     assert rows(source, "platform") == []
-    assert (host.opened, host.closed) == (["test:///x"] * 2, 2)
+    assert (host.opened, host.closed) == (["test:///x"], 1)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,39 @@ def test_only_a_window_with_now_in_it_looks(connect):
     assert rows(source, window=(NOW - 24 * HOUR, NOW)) == []
 
 
+def test_a_look_serves_other_tenants_for_a_minute(connect):
+    """Stops the host from listing a thousand machines once for each tenant of a run, and an old look from passing
+    for the present."""
+    host = Host(Domain("a", "u1", "acme", 2), Domain("b", "u2", "globex", 2))
+    source, clock = connect(host)
+    rows(source)
+    host.domains = [Domain("a", "u1", "acme", 4), Domain("b", "u2", "globex", 4)]
+    clock.now = NOW + 60_000
+    assert [(row["valid_from_ms"], row["vcpus"]) for row in rows(source, "globex")] == [(NOW, 2.0)]
+    clock.now = NOW + 60_001
+    assert [row["vcpus"] for row in rows(source)] == [2.0, 4.0]
+    clock.now = NOW + 30_000
+    rows(source, "globex")
+    assert len(host.opened) == 3
+
+
+def test_a_look_that_took_long_is_not_recorded_over_a_newer_one(connect):
+    """Stops two processes that look at once from leaving the older state as the present one."""
+    host = Host(Domain("a", "u1", "acme", 2))
+    slow, clock = connect(host)
+    rows(slow)
+    clock.now = NOW + HOUR
+    host.domains = [Domain("a", "u1", "acme", 4)]
+    old = slow.see()
+    quick, other = connect(host)
+    other.now = NOW + HOUR + 1
+    host.domains = [Domain("a", "u1", "acme", 2)]
+    assert quick.record("acme", quick.see()) == 0
+    clock.now = NOW + HOUR + 5000
+    assert slow.record("acme", old) == 0
+    assert [row["vcpus"] for row in slow.observations.inventory("acme", *TODAY).to_pylist()] == [2.0]
+
+
 def test_a_resize_and_a_removal_count_from_the_look_that_saw_them(connect):
     """Stops yesterday from changing when the host does."""
     host = Host(Domain("web", "u1", "acme", 2))
@@ -165,7 +201,7 @@ def test_a_resize_and_a_removal_count_from_the_look_that_saw_them(connect):
     rows(source)
     clock.now = NOW + HOUR
     host.domains = [Domain("web", "u1", "acme", 4), Domain("db", "u2", "acme")]
-    assert source.look("acme") == 2
+    assert source.record("acme", source.see()) == 2
     assert [(row["valid_from_ms"], row["vcpus"]) for row in rows(source)[:2]] == [(NOW, 2.0), (NOW + HOUR, 4.0)]
     host.domains = []
     clock.now = NOW + 2 * HOUR
@@ -197,13 +233,13 @@ def test_a_broken_connection_records_nothing(connect):
     host.domains = [Domain("a", "u1", "acme", disks=[("vda", "disk", True, None)])]
     host.alive = False
     with pytest.raises(TransientFailure, match=r"libvirt at 'test:///x' says 'cannot stat'\. Nothing was recorded"):
-        source.look("acme")
+        source.record("acme", source.see())
     host.fails = LibvirtError("Domain not found", 42)
     with pytest.raises(TransientFailure, match="Domain not found"):
-        source.look("acme")
+        source.record("acme", source.see())
     host.fails = LibvirtError("later", 27)
     with pytest.raises(TransientFailure, match="later"):
-        source.look("acme")
+        source.record("acme", source.see())
     assert rows(source, window=(NOW, NOW + 1))[0]["disk_bytes"] == 100
     assert host.closed == 4
 
@@ -236,18 +272,11 @@ def test_a_description_that_is_not_libvirts_is_refused(connect, xml):
         rows(connect(Host(domain))[0])
 
 
-def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_the_package_it_says_what_to_install(tmp_path):
     """Stops a traceback of ImportError, and a past day from needing the package."""
-    original = builtins.__import__
-
-    def fails(name, *arguments, **options):
-        if name == "libvirt":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.delitem(sys.modules, "libvirt", raising=False)
-    monkeypatch.setattr(builtins, "__import__", fails)
-    source = LibvirtInventory("test:///x", Observations(tmp_path), now_ms=lambda: NOW)
+    source = LibvirtInventory(
+        "test:///x", Observations(tmp_path), now_ms=lambda: NOW, ask=lambda uri, seconds: {"failure": "package"}
+    )
     with pytest.raises(InvalidInput, match=r"Install novacron-performance-analytics\[libvirt\]"):
         rows(source)
     assert rows(source, window=(0, 1)) == []

@@ -300,6 +300,37 @@ def test_several_values_of_a_machine_at_once_are_refused():
     assert [(row["flavor"], row["disk_bytes"]) for row in found] == [("s", 1_000_000_000), ("l", 2_000_000_000)]
 
 
+REPLICAS = [(machine(replica=name), always(4)) for name in "ab"]
+
+
+@pytest.mark.parametrize("queries", [None, {"vcpus": VCPUS}])
+def test_equal_values_of_replicas_are_one(queries):
+    """Stops a highly available pair of servers from breaking every inventory."""
+    assert told(Server(ONE, {VCPUS: REPLICAS}), queries=queries) == [("v1", -HOUR, 4.0)]
+    late = [(machine(prometheus_replica="a"), {**always(4), **always(8, 100)}),
+            (machine(prometheus_replica="b"), {**always(4), **always(8, 104), 50: float("nan")})]  # fmt: skip
+    found = told(Server(ONE, {VCPUS: late}), queries=queries)
+    assert found == told(Server(ONE, {VCPUS: late[::-1]}), queries=queries)
+    assert (found[0], found[-1][2]) == (("v1", -HOUR, 4.0), 8.0)
+
+
+def test_equal_values_of_the_exporters_own_metrics_are_one_whatever_label_tells_them_apart():
+    """Stops a label that somebody added for his servers from being taken for parts of a machine."""
+    twice = [(machine(monitor=name), always(4)) for name in ("main", "spare")]
+    assert told(Server(ONE, {VCPUS: twice})) == [("v1", -HOUR, 4.0)]
+    with pytest.raises(InvalidInput, match=r"`sum by \(uuid, domain\)` if they are parts.* or `max by"):
+        told(Server(ONE, {VCPUS: twice}), queries={"vcpus": VCPUS})
+
+
+@pytest.mark.parametrize("queries", [None, {"vcpus": VCPUS}])
+def test_replicas_that_disagree_are_refused_without_the_advice_to_add_them_up(queries):
+    """Stops advice that doubles the vCPUs of every VM."""
+    apart = [(machine(replica="a"), always(4)), (machine(replica="b"), always(8))]
+    with pytest.raises(InvalidInput, match=r"replica=a.*replica=b.*`max by \(uuid, domain\)`") as caught:
+        told(Server(ONE, {VCPUS: apart}), queries=queries)
+    assert "sum" not in str(caught.value).partition("Make one of them")[2]
+
+
 def test_the_order_of_the_series_decides_nothing():
     """Stops a server's order, which may change, from changing what a day's inventory is."""
     series = [(machine(node_id=node), always(value, begin)) for node, value, begin in (("n1", 4, 0), ("n2", 8, 0))]
