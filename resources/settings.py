@@ -73,7 +73,11 @@ class Settings(BaseModel):
         2_000_000, ge=1_000, le=50_000_000, description="Samples that one request should bring, a count."
     )
     source_max_entities: int = Field(
-        100_000, ge=1, le=10_000_000, description="VMs that one tenant may have in a day before it is refused, a count."
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="VMs, nodes, or series that name neither, that the source may list for one tenant and day before it "
+        "is refused, a count. (Prometheus lists those of the whole block of days.)",
     )
     source_interval_seconds: int | None = Field(
         None, ge=1, le=3600, description="Seconds between two samples of a series. Unset: measured from the samples."
@@ -94,7 +98,7 @@ class Settings(BaseModel):
     inventory: Literal["auto", "none", "file", "prometheus", "libvirt"] = Field(
         "auto",
         description="Where VM sizes come from; auto: with the samples, or inventory_file, or what a libvirt exporter "
-        "tells the source.",
+        "tells the source. Any other holds for tenants with imported traces, too.",
     )
     inventory_file: Path | None = Field(None, description="CSV or JSON file with VM sizes.")
     inventory_queries: Pairs = Field(
@@ -112,7 +116,7 @@ class Settings(BaseModel):
         0.7, ge=0, le=1, description="Share of expected samples below which an analysis says insufficient_data."
     )
     low_coverage: Literal["warn", "block"] = Field(
-        "warn", description="Whether a day below minimum_coverage is a warning, or stops what would be made from it."
+        "warn", description="Whether a day below minimum_coverage is a warning, or nothing is made from it."
     )
     max_partitions_per_run: int = Field(
         10, ge=1, le=100, description="Partitions that one run of a backfill computes, a count."
