@@ -83,7 +83,10 @@ NETWORK_TRAFFIC = Table(
             "peak_to_mean", pa.float32(), "Highest rate over mean rate of the bucket, both ways; an upper bound",
             nullable=True, minimum=1,
         ),
-        Column("asymmetry", pa.float32(), "(received - sent) / both, of mean rates: -1 only sends", "", True, -1, 1),
+        Column(
+            "asymmetry", pa.float32(), "(received - sent) / both, of mean rates: -1 only sends, 1 only receives",
+            nullable=True, minimum=-1, maximum=1,
+        ),
         Column("drops_per_second", pa.float32(), "Packets dropped, both ways and all interfaces: mean", "1/s", True, 0),
         Column("latency_observations", pa.float64(), "Latencies observed on the link", nullable=True, minimum=0),
         _latency("mean", "mean of the bucket's observations"),

@@ -133,8 +133,10 @@ def node_table(
         lacking = own.constant | (known - set(own.samples))
         if exporter == "node_exporter" or (exporter == "auto" and (lacking or not own.batches)):
             read_node_exporter(reader(LEAD_IN_MS), other)
-        # Where NovaCron measures some nodes, unknown ones may be the same under other names.
-        wanted = lacking if own.varies else other.nodes - (set(own.samples) - own.constant)
+        wanted = lacking
+        if not own.samples or (own.constant and not own.varies):
+            # Where NovaCron measures nobody, nodes that it does not know are not the same under other names.
+            wanted = other.nodes - (set(own.samples) - own.constant)
         chosen = [own.of(own.nodes - own.constant), other.of(wanted)]
         notes += _notes(what, own, chosen[1].nodes)
         for reading in chosen:

@@ -28,6 +28,8 @@ from resources.partition import Partition
 FROZEN_SAMPLES, FROZEN_MS, FROZEN_METRICS = 24, 2 * 3_600_000, 2
 """Of a VM that stands still: samples of each metric at least, time from the first to the last, and metrics."""
 
+CPU = VM_METRICS[0].name
+
 _ABOUT = {metric.column: (metric.description, metric.unit) for metric in VM_METRICS}
 
 
@@ -104,9 +106,13 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     gathered = VmGrid()
     names = [metric.name for metric in VM_METRICS]
     start_ms, end_ms = partition.start_ms, partition.end_ms
+    places: dict[str, str] = {}
     for batch in metrics.samples(partition.tenant, names, start_ms - LEAD_IN_MS, end_ms):
         kind = METRICS[batch.metric].kind
-        gathered.add(batch.metric, grid(batch, kind, start_ms, end_ms, resolution_seconds * 1000, minimum=0))
+        piece = grid(batch, kind, start_ms, end_ms, resolution_seconds * 1000, minimum=0, places=places)
+        gathered.add(batch.metric, piece)
+        if batch.metric == CPU:  # which never stands still, and comes before the others of its VMs
+            places.update(last_places(piece))
     is_over = metrics.has_passed(partition.tenant, end_ms)
     known = metrics.sample_interval_seconds(partition.tenant)
     counts = counts_of(gathered, partition, resolution_seconds * 1000, known, is_over)
@@ -122,6 +128,7 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
         "frozen_vms": len(counts.frozen),
         "doubtful_buckets": sum(int(piece.doubtful.sum()) for piece in pieces),
         "suspect_counters": sum(piece.suspect for piece in pieces),
+        "undecided_counters": sum(piece.undecided for piece in pieces),
     }
     last_ms = max((piece.last_ts_ms for piece in pieces), default=-1)
     facts = Facts(as_of_ms=partition.end_ms, notes=("No VM of this tenant sent a sample on this day.",))
@@ -134,6 +141,14 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
         )
     del pieces
     return Result(to_table(gathered, counts, partition, resolution_seconds), facts, numbers=numbers)
+
+
+def last_places(piece: Gridded) -> dict[str, str]:
+    """Return where each entity was in its last bucket, of those that say so."""
+    last = np.flatnonzero(np.diff(piece.entity, append=-1))
+    last = last[piece.place[last] >= 0]
+    pairs = zip(piece.entity[last].tolist(), piece.place[last].tolist(), strict=True)
+    return {piece.entities[entity]: piece.places[place] for entity, place in pairs}
 
 
 def to_table(gathered: VmGrid, counts: VmCounts, partition: Partition, resolution_seconds: int) -> pa.Table:

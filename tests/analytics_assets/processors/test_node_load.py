@@ -143,6 +143,13 @@ def test_too_few_samples_are_kept_and_told_of(computed):
     )
 
 
+def test_a_node_that_has_just_begun_is_not_there_twice(computed):
+    """Stops a node without a judgement from being counted again under the name that node-exporter gives it."""
+    load = ("novacron_system_load_average", {"node_id": "n2", "period": "1m"}, restless())
+    _, rows = computed(own("n1", flat(25.5, 22.5)), load, exported("10.0.0.1:9100", 0.9), exported("n2:9100", 0.5))
+    assert {node: cpu_of(own_rows) for node, own_rows in rows.items()} == {"n1": {25.5}, "n2": {50.0}}
+
+
 def test_one_change_is_no_constant(computed):
     """Stops a quiet node from being left out although its metric did move."""
     facts, rows = computed(own("n1", [*flat(25.5, end=12), *flat(26.0, begin=12)]))
