@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 
@@ -37,16 +38,16 @@ home, days = Path(sys.argv[1]), int(sys.argv[2])
 settings = load_settings(home, {})
 analytics = AnalyticsHome(home=str(home))
 [instance] = [i for i in find_pipeline(settings, "daily-analytics").instances if i.id == "vm_resources"]
-samples, wall, cpu = 0, perf_counter(), process_time()
-for number in range(days):
+found = []
+for number in [*range(days), 0]:
+    wall, cpu = perf_counter(), process_time()
     _, stored = compute_partition(instance, day(number), settings, analytics.lake(), analytics)
-    samples += stored.facts.samples_seen
+    found.append({"samples": stored.facts.samples_seen, "wall": perf_counter() - wall, "cpu": process_time() - cpu})
 # getrusage would tell the parent's peak where that was higher: it is inherited.
 [peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-print(json.dumps({"samples": samples, "wall": perf_counter() - wall, "cpu": process_time() - cpu,
-                  "rss": int(peak.split()[1]) * 1024}))
+print(json.dumps({"days": found, "rss": int(peak.split()[1]) * 1024}))
 """
-"""Collects, grids and writes days in a process of its own, whose memory is the answer."""
+"""Collects, grids and writes days, and the first of them again, in a process of its own, whose memory is told too."""
 
 
 def run(quick: bool) -> list[Outcome]:
@@ -148,19 +149,20 @@ def _cpu(work: Callable[[], object], server: ServerProcess) -> tuple[float, floa
 
 
 def _collecting(server: ServerProcess, folder: Path, vms: int) -> Outcome:
-    found = [_worker(server, folder / f"collect-{number}", 1) for number in range(3)]
-    best = min(found, key=lambda one: one["cpu"])
+    found = [_worker(server, folder / f"collect-{number}", 1).days for number in range(3)]
+    first, again = (max(run[number].rate for run in found) for number in (0, 1))
+    wall = max(run[1].samples / run[1].wall for run in found)
     return Outcome(
         f"collect + grid + write, {vms} VMs, by CPU time of one process",
-        best["samples"] / best["cpu"] / 1e6,
+        again / 1e6,
         "M samples/s",
         aim=">= 1.0",
-        note=f"{best['samples'] / best['wall'] / 1e6:.2f} M samples/s of wall time",
+        note=f"{wall / 1e6:.2f} of wall time; {first / 1e6:.2f} for the first day of a process, with what it loads",
     )
 
 
 def _memory_by_days(server: ServerProcess, folder: Path, vms: int, days: int) -> Outcome:
-    two, many = (_worker(server, folder / f"memory-{count}", count)["rss"] for count in (2, days))
+    two, many = (_worker(server, folder / f"memory-{count}", count).rss for count in (2, days))
     return Outcome(
         f"peak memory of {days} days of {vms} VMs in one run", many / 2**20, "MiB", two / 2**20, "of 2 days", "<= 1.1"
     )
@@ -170,14 +172,36 @@ def _large_tenant(server: ServerProcess, folder: Path, vms: int) -> Outcome:
     found = _worker(server, folder / "large-home", 1)
     return Outcome(
         f"peak memory of {vms} VMs x {len(METRICS)} metrics x 1 day",
-        found["rss"] / 2**30,
+        found.rss / 2**30,
         "GiB",
         aim="<= 2",
-        note=f"{found['samples'] / 1e6:.1f} M samples in {found['wall']:.1f} s",
+        note=f"{found.days[0].samples / 1e6:.1f} M samples in {found.days[0].wall:.1f} s",
     )
 
 
-def _worker(server: ServerProcess, home: Path, days: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Day:
+    """What one day took."""
+
+    samples: int
+    wall: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Samples a second of CPU time."""
+        return self.samples / self.cpu
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What a process took: its days in order, and its peak memory in bytes."""
+
+    days: list[Day]
+    rss: int
+
+
+def _worker(server: ServerProcess, home: Path, days: int) -> Worked:
     home.mkdir(exist_ok=True)
     (home / "analytics.toml").write_text(
         f'source = "prometheus"\nprometheus_url = "{server.url}"\nfirst_day = "{day().day}"\n'
@@ -187,5 +211,5 @@ def _worker(server: ServerProcess, home: Path, days: int) -> dict[str, float]:
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    found = json.loads(done.stdout)
+    return Worked([Day(**one) for one in found["days"]], found["rss"])
