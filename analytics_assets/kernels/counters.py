@@ -5,11 +5,25 @@ zero, so the new value is the increase. An increase over more than two intervals
 but when it happened is not known.
 
 NovaCron adds a VM's total to its counter at every scrape, where the hypervisor reports a running
-total instead of an amount: the counter is then a running sum of totals. It shows: what a scrape
-adds hardly ever falls and keeps growing with time. The increase of such a counter is the total
-then, and the increase of that what was moved. A scrape that added nothing tells no total: the
-series was left behind, or the total is still zero. A series too short to be told by itself is taken
-for such a sum where another of the same entity is one.
+total instead of an amount: the counter is then a running sum of totals. What a scrape adds is the
+total itself: it stays exactly the same while the VM is idle, and falls only where the total began
+again. The increase of such a counter is the total then, and the increase of that what was moved. A
+scrape that added nothing tells no total: the series was left behind, or the total is still zero.
+
+Which counters are such sums is told from all series that are given together, for it is the exporter
+that makes them so:
+
+- A series is honest if what a scrape adds falls time and again, and not to less than half, as it
+  does where a total begins again.
+- A series is a sum if what a scrape adds rises often and hardly ever falls, and the rises are as
+  uneven as traffic is. Load that only grows does not make them so. A smooth ramp has even rises, or
+  rises that wander: three of them differ from the next three by more than one from the next. With
+  noise too small to make it fall, one rise makes up for the last, and threes hardly differ.
+- If there is a sum and no honest series, all others are sums, too. If there are both, a series is
+  one only for a sum of the same entity, or if it rose so often that no honest one would have.
+
+A series of which a scrape always adds the same, or ever more and evenly, may be either. It is taken
+as honest, and counted as undecided.
 """
 
 from dataclasses import dataclass
@@ -21,20 +35,48 @@ from analytics_assets.kernels.samples import BoolArray, FloatArray, IntArray, Or
 GAP_INTERVALS = 2
 """An increase over more intervals than these is doubtful."""
 
-SUSPECT_SAMPLES = 24
-"""A counter with fewer increases is taken as it is."""
+SCRAPE_INTERVALS = 0.5, 1.5
+"""What one scrape added is known from an increase over more and fewer intervals than these."""
 
-SUSPECT_MS = 6 * 3_600_000
-"""Nor is one suspected over less time: a load may rise for some hours."""
+NOISE = 1e-15
+"""Share of a counter's value within which what it adds is the same: some last digits of a sum."""
 
-SUSPECT_FALLS = 0.02
-"""Greatest share of scrapes that add less than the one before, but one may: a hypervisor's total may restart."""
+FALLS = 0.02
+"""Greatest share of changes at which a sum adds less than before; one may: totals begin again, interfaces go."""
 
-SUSPECT_RISES = 0.25
-"""Least share of scrapes that add more than the one before."""
+CRASHES = 0.25
+"""Totals begin again at fewer changes than this share of them."""
 
-SUSPECT_CORRELATION = 0.9
-"""Least correlation with time of what a scrape adds."""
+RISES = 12
+"""Least number of scrapes at which a sum adds more than before. In 150,000 windows of real traffic, none has 6."""
+
+SURE_RISES = 48
+"""The same of a sum among honest series."""
+
+PAUSES = 0.25
+"""Greatest share of scrapes, from the first to the last that added something, at which a sum adds nothing."""
+
+UNEVEN = 0.05
+"""Least mean relative difference between a sum's successive rises."""
+
+CARRIED, SPREAD = (0.4, 1.4), 1.3
+"""Least and greatest relative difference between threes of rises of a sum, by that between single ones.
+
+Uneven rises that have nothing to do with each other give from 0.58 to 0.9, noise of a ramp 0.4, a smooth bend 3. Of few
+rises noise may give more: the least is higher by `SPREAD` by the root of their number.
+"""
+
+ROUNDING = 4.0
+"""Difference between rises that may come from counting whole bytes: each sample cuts off less than one."""
+
+TIMELY = 0.5
+"""Least relative difference between successive changes of the rate of a sum, by that between those of what it adds.
+
+Load whose rises are uneven only because scrapes are early or late has an even rate.
+"""
+
+UNDECIDED_ADDS = 6
+"""A series to which fewer scrapes added something, without a fall, is not even undecided."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +84,7 @@ class Increases:
     """By sample: the increase since the one before in the series, over how many seconds, and what it is worth.
 
     Where `valid` is false no increase is known. `suspect` numbers the series that were running sums
-    of totals.
+    of totals, `undecided` those that may be and were taken as they are.
     """
 
     amount: FloatArray
@@ -50,6 +92,7 @@ class Increases:
     valid: BoolArray
     doubtful: BoolArray
     suspect: IntArray
+    undecided: IntArray
 
     @property
     def rate(self) -> FloatArray:
@@ -63,57 +106,165 @@ def increases(samples: OrderedSamples) -> Increases:
     amount, seconds = np.zeros(size), np.ones(size)
     valid = np.ones(size, bool)
     valid[samples.bounds[:-1]] = False
+    rising = valid.copy()
     if size > 1:
         difference = np.diff(samples.values)
         amount[1:] = np.where(difference < 0, samples.values[1:], difference)
         seconds[1:] = np.diff(samples.ts_ms) / 1000.0
+        rising[1:] &= difference >= 0
     amount[~valid], seconds[~valid] = 0.0, 1.0
     interval = np.repeat(samples.interval_ms / 1000.0, np.diff(samples.bounds))
     doubtful = valid & (seconds > GAP_INTERVALS * interval)
-    # What one scrape added; a missed one added its share unseen.
-    added = amount / np.maximum(1.0, np.rint(seconds / np.maximum(interval, 1e-3)))
-    suspect = _running_sums(samples, added)
+    least, most = SCRAPE_INTERVALS
+    one_scrape = rising & (seconds > least * interval) & (seconds < most * interval)
+    suspect, undecided = _running_sums(samples, amount, seconds, one_scrape)
     if len(suspect):
+        # What one scrape added; a missed one added its share unseen.
+        added = amount / np.maximum(1.0, np.rint(seconds / np.maximum(interval, 1e-3)))
         _undo(samples.bounds, suspect, added, amount, valid, doubtful)
-    return Increases(amount, seconds, valid, doubtful, suspect)
+    return Increases(amount, seconds, valid, doubtful, suspect, undecided)
 
 
-def _running_sums(samples: OrderedSamples, added: FloatArray) -> IntArray:
-    """Return the series of which a scrape adds more and more, as a running sum of totals does."""
-    bounds = samples.bounds
-    # A quick look first: the increases of nearly every honest counter fall too often.
-    fallen = _count_within(np.r_[False, (added[1:] < added[:-1]) & (added[1:] > 0)], bounds)
-    candidates = np.flatnonzero(fallen <= _falls_allowed(np.diff(bounds)))
-    at, first = _totals(added, bounds, candidates)
-    count = np.diff(first)
-    change = np.diff(added[at], prepend=0.0)
-    change[first[:-1][count > 0]] = 0.0
-    changes = np.maximum(count - 1, 1)
-    falls = _count_within(change < 0, first) <= _falls_allowed(changes)
-    rises = _count_within(change > 0, first) >= SUSPECT_RISES * changes
-    ends = np.maximum(first[1:] - 1, 0)
-    begins = np.minimum(first[:-1], ends)
-    enough = count >= SUSPECT_SAMPLES
-    if len(at):
-        enough &= samples.ts_ms[at[ends]] - samples.ts_ms[at[begins]] >= SUSPECT_MS
-    told = candidates[falls & rises & enough]
-    told = told[_correlation_with_time(samples, added, told) >= SUSPECT_CORRELATION]
-    too_short = candidates[falls & ~enough]
-    return np.union1d(told, too_short[np.isin(samples.entity[too_short], samples.entity[told])])
+def _running_sums(
+    samples: OrderedSamples, amount: FloatArray, seconds: FloatArray, one_scrape: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Return the series that are running sums of totals, and those that may be; `one_scrape` added some amounts."""
+    bounds, noise = samples.bounds, NOISE * samples.values
+    # A quick look first: most honest counters show between neighbouring samples already.
+    fallen = one_scrape[1:] & one_scrape[:-1] & _falls_a_little(amount, noise)
+    honest = _count_within(np.r_[False, fallen][: len(amount)], bounds) > _falls_allowed(np.diff(bounds))
+    rest = np.flatnonzero(~honest)
+    course = _Course.of(_Scrapes.of(bounds, rest, one_scrape), amount, seconds, noise)
+    honest[rest] = course.honest
+    told = rest[course.told(SURE_RISES if honest.any() else RISES)]
+    if not len(told):
+        return told, rest[course.may_be]
+    others = ~honest & (_count_within(amount > 0, bounds) > 0)
+    if honest.any():
+        others &= np.isin(samples.entity, samples.entity[told])
+    suspect = np.union1d(told, np.flatnonzero(others))
+    return suspect, np.setdiff1d(rest[course.may_be], suspect)
+
+
+@dataclass(frozen=True)
+class _Scrapes:
+    """Samples `at`, of which those from `first[s]` to `first[s + 1]` are of one series."""
+
+    at: IntArray
+    first: IntArray
+
+    @classmethod
+    def of(cls, bounds: IntArray, series: IntArray, wanted: BoolArray) -> "_Scrapes":
+        """Return the `wanted` samples of `series`."""
+        sizes = np.diff(bounds)[series]
+        first: IntArray = np.r_[0, np.cumsum(sizes)]
+        at = np.repeat(bounds[:-1][series] - first[:-1], sizes) + np.arange(first[-1])
+        return cls(at, first).where(wanted[at])
+
+    def where(self, wanted: BoolArray) -> "_Scrapes":
+        return _Scrapes(self.at[wanted], np.r_[0, np.cumsum(_count_within(wanted, self.first))])
+
+
+@dataclass(frozen=True)
+class _Course:
+    """By series: how what a scrape added went on, where it added something.
+
+    `rises` and `falls` count changes, `small_falls` those to more than half, `adds` the scrapes that
+    added something. `pauses` is the share of those between the first and the last of them that did
+    not. `uneven` is the mean relative difference between successive rises, `uneven_threes` that
+    between threes of them.
+    """
+
+    adds: IntArray
+    rises: IntArray
+    falls: IntArray
+    small_falls: IntArray
+    pauses: FloatArray
+    uneven: FloatArray
+    uneven_threes: FloatArray
+    uneven_rate: FloatArray
+
+    @classmethod
+    def of(cls, scrapes: _Scrapes, amount: FloatArray, seconds: FloatArray, noise: FloatArray) -> "_Course":
+        some = amount[scrapes.at] > noise[scrapes.at]
+        number, moving = np.flatnonzero(some), scrapes.where(some)
+        first, adds = moving.first, np.diff(moving.first)
+        span = np.ones(len(adds), np.int64)
+        has = adds > 0
+        span[has] = number[first[1:][has] - 1] - number[first[:-1][has]] + 1
+
+        added, noise = amount[moving.at], noise[moving.at]
+        inside = np.ones(len(added), bool)
+        inside[first[:-1][has]] = False
+        change = np.diff(added, prepend=0.0)
+        limit = np.maximum(noise, np.r_[0.0, noise[:-1]])
+        fall = inside & (change < -limit)
+        # Over a missed scrape two rises show as one.
+        rise = inside & (change > limit) & (np.diff(moving.at, prepend=-1) == 1)
+        little = np.r_[False, _falls_a_little(added, noise)][: len(added)]
+        rises = moving.where(rise)
+        rate = np.abs(np.diff(added / seconds[moving.at], prepend=0.0))
+        return cls(
+            adds=adds,
+            rises=np.diff(rises.first),
+            falls=_count_within(fall, first),
+            small_falls=_count_within(inside & little, first),
+            pauses=1.0 - adds / span,
+            uneven=_unevenness(change[rise], rises.first),
+            uneven_threes=_unevenness(change[rise], rises.first, 3),
+            uneven_rate=_unevenness(rate[rise], rises.first),
+        )
+
+    @property
+    def honest(self) -> BoolArray:
+        changes = self.rises + self.falls
+        crashes = np.maximum(1.0, CRASHES * changes)
+        found: BoolArray = (self.small_falls > _falls_allowed(changes)) | (self.falls > crashes)
+        return found
+
+    @property
+    def may_be(self) -> BoolArray:
+        found: BoolArray = (self.pauses <= PAUSES) & (self.falls == 0) & (self.adds >= UNDECIDED_ADDS)
+        return found
+
+    def told(self, least_rises: int) -> BoolArray:
+        """Return which series are sums by themselves."""
+        changes = self.rises + self.falls
+        often = (self.rises >= least_rises) & (self.falls <= _falls_allowed(changes)) & (self.pauses <= PAUSES)
+        often &= self.small_falls <= FALLS * changes
+        least, most = CARRIED[0] + SPREAD / np.sqrt(np.maximum(self.rises, 1)), CARRIED[1]
+        threes, single = self.uneven_threes, self.uneven
+        found: BoolArray = often & (single >= UNEVEN) & (threes >= least * single) & (threes <= most * single)
+        return found & (self.uneven_rate >= TIMELY * single)
 
 
 def _falls_allowed(changes: IntArray) -> FloatArray:
-    allowed: FloatArray = np.maximum(1.0, SUSPECT_FALLS * changes)
+    allowed: FloatArray = np.maximum(1.0, FALLS * changes)
     return allowed
 
 
-def _totals(added: FloatArray, bounds: IntArray, series: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the samples of `series` at which something was added, and where each series begins among them."""
-    sizes = np.diff(bounds)[series]
-    first = np.r_[0, np.cumsum(sizes)]
-    at = np.repeat(bounds[:-1][series] - first[:-1], sizes) + np.arange(first[-1])
-    some = added[at] != 0
-    return at[some], np.r_[0, np.cumsum(_count_within(some, first))]
+def _falls_a_little(values: FloatArray, noise: FloatArray) -> BoolArray:
+    """Return for all but the first whether they are less than the one before, and more than half of it."""
+    found: BoolArray = (values[:-1] - values[1:] > np.maximum(noise[1:], noise[:-1])) & (values[1:] > values[:-1] / 2)
+    return found
+
+
+def _unevenness(values: FloatArray, bounds: IntArray, width: int = 1) -> FloatArray:
+    """Return by series the mean relative difference between `width` values together and the `width` that follow."""
+    number, pairs = np.diff(bounds), len(values) - 2 * width + 1
+    if pairs < 1:
+        return np.zeros(len(number))
+    together = np.lib.stride_tricks.sliding_window_view(values, width).sum(axis=1)
+    own = np.repeat(np.arange(len(number)), number)
+    within = own[:pairs] == own[2 * width - 1 :]
+    one, other = together[:pairs][within], together[width:][within]
+    difference = np.bincount(
+        own[:pairs][within],
+        np.maximum(np.abs(other - one) - ROUNDING, 0.0) / np.maximum(np.maximum(one, other), 1e-300),
+        len(number),
+    )
+    found: FloatArray = difference / np.maximum(number - 2 * width + 1, 1)
+    return found
 
 
 def _count_within(mask: BoolArray, bounds: IntArray) -> IntArray:
@@ -121,23 +272,6 @@ def _count_within(mask: BoolArray, bounds: IntArray) -> IntArray:
     before = np.zeros(len(mask) + 1, np.int64)
     np.cumsum(mask, out=before[1:])
     return before[bounds[1:]] - before[bounds[:-1]]
-
-
-def _correlation_with_time(samples: OrderedSamples, added: FloatArray, series: IntArray) -> FloatArray:
-    """Return the correlation of what was added, where something was, with time; for series that have some twice."""
-    at, first = _totals(added, samples.bounds, series)
-    count = np.diff(first)
-
-    def centred(values: FloatArray) -> FloatArray:
-        return values - np.repeat(np.add.reduceat(values, first[:-1]) / count, count)
-
-    if not len(series):
-        return np.zeros(0)
-    time = centred((samples.ts_ms[at] - np.repeat(samples.ts_ms[at[first[:-1]]], count)).astype(np.float64))
-    total = centred(added[at] / np.repeat(np.maximum.reduceat(np.abs(added[at]), first[:-1]), count))
-    both, one, other = (np.add.reduceat(product, first[:-1]) for product in (time * total, time**2, total**2))
-    found: FloatArray = both / np.sqrt(one * other)
-    return found
 
 
 def _undo(
@@ -148,7 +282,8 @@ def _undo(
     Over a gap `added` is the mean of the totals that were added unseen: what was moved then is in
     the increase after the gap as well.
     """
-    at, first = _totals(added, bounds, suspect)
+    scrapes = _Scrapes.of(bounds, suspect, added != 0)
+    at, first = scrapes.at, scrapes.first
     begins = first[:-1][np.diff(first) > 0]
     total, unsure = added[at], doubtful[at]
     moved = np.diff(total, prepend=0.0)

@@ -12,7 +12,7 @@ the value with which the one fell silent lies between the two values of the othe
 other has beyond it is new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,13 +42,12 @@ class Gridded:
     `places` (-1 where the series has no place label): where the bucket's last sample was taken.
     `total` is the sum of a counter's increases, or of a gauge's samples; `integral` that of a gauge's
     samples times the seconds that each stands for: those since the sample before, at most two
-    intervals. `doubtful` marks buckets with an increase over a gap. `intervals_ms` is the median
-    time between samples of each series. By entity: `first_ms` and `last_ms` are when its first and
-    last sample in the window were taken (-1 without any), `interval_ms` that between two (0 where
-    it is not known).
+    intervals. `doubtful` marks buckets with an increase over a gap.
+    By entity: `first_ms` and `last_ms` are when its first and last sample in the window were taken
+    (-1 without any), `interval_ms` is the median time between two (0 where it is not known).
     The counts are of samples in the window: `repeated` at one instant, `late` in arriving, not
     finite, `out_of_range`, markers of a series' end (`stale`), of a series that another speaks for (`frozen`);
-    `suspect` counts counters that were running sums of totals.
+    `suspect` counts counters that were running sums of totals, `undecided` those that may be.
     """
 
     entities: tuple[str, ...]
@@ -62,7 +61,6 @@ class Gridded:
     integral: NDArray[np.float64]
     doubtful: NDArray[np.bool_]
     samples: NDArray[np.int32]
-    intervals_ms: IntArray
     first_ms: IntArray
     last_ms: IntArray
     interval_ms: IntArray
@@ -74,18 +72,7 @@ class Gridded:
     stale: int
     frozen: int
     suspect: int
-
-    @property
-    def interval_seconds(self) -> int:
-        """The median seconds between two samples of a series; 0 where no series has two."""
-        return interval_seconds([self])
-
-
-def interval_seconds(pieces: Iterable[Gridded]) -> int:
-    """Return the median seconds between two samples of a series of any of `pieces`; 0 where none has two."""
-    known = [piece.intervals_ms[piece.intervals_ms > 0] for piece in pieces]
-    intervals = np.concatenate(known) if known else np.zeros(0, np.int64)
-    return max(1, round(float(np.median(intervals)) / 1000)) if len(intervals) else 0
+    undecided: int
 
 
 def grid(
@@ -97,18 +84,20 @@ def grid(
     entity_label: str | tuple[str, ...] = "vm_id",
     place_label: str = "node_id",
     minimum: float = -LARGEST,
+    places: Mapping[str, str] | None = None,
 ) -> Gridded:
     """Return `batch` on the buckets of `[start_ms, end_ms)`.
 
     Samples before `start_ms` only serve a counter's first increase, and to know which of several
     series speaks. Series without `entity_label` (or without one of several) are not part of the
     answer, and values below `minimum` (a counter's: below 0) or beyond `LARGEST` are no samples. A
-    histogram's series are counters.
+    histogram's series are counters. `places` has for entities the value of `place_label` that is known
+    from elsewhere: of twins that never change the one there speaks.
     """
     if kind != "gauge":
         minimum = max(minimum, 0.0)
     samples = in_order(batch, start_ms, end_ms, entity_label, place_label, minimum, LARGEST)
-    spoken = speaking(samples)
+    spoken = speaking(samples, samples.places_of(places) if places else None)
     series = samples.series
     inside = samples.ts_ms >= start_ms
     at, frozen, in_turn = np.flatnonzero(inside), 0, None
@@ -123,7 +112,7 @@ def grid(
     sizes = np.diff(np.r_[starts, len(cells)])
     doubtful = np.zeros(len(starts), bool)
     held = np.ones(len(starts), bool)
-    suspect = 0
+    suspect = undecided = 0
     integral = np.zeros(len(starts))
     if kind == "gauge":
         total, weight = _reduced(np.add, samples.values[at], starts), sizes
@@ -132,7 +121,7 @@ def grid(
         peak = _reduced(np.maximum, samples.values[at], starts)
     else:
         moved = increases(samples)
-        suspect = len(moved.suspect)
+        suspect, undecided = len(moved.suspect), len(moved.undecided)
         peak = _reduced(np.maximum, moved.rate[at], starts)
         if in_turn is not None:
             moved = _without_overlap(samples, series, moved, in_turn)
@@ -155,7 +144,6 @@ def grid(
         integral=integral[held],
         doubtful=doubtful[held],
         samples=sizes[held].astype(np.int32),
-        intervals_ms=samples.interval_ms,
         first_ms=first_ms,
         last_ms=last_ms,
         interval_ms=interval_ms,
@@ -167,6 +155,7 @@ def grid(
         stale=samples.stale,
         frozen=frozen,
         suspect=suspect,
+        undecided=undecided,
     )
 
 

@@ -1,6 +1,7 @@
 """Raw samples in order: by entity, series and time, each instant of a series once."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,11 @@ class OrderedSamples:
     def series(self) -> IntArray:
         """The number of each sample's series."""
         return np.repeat(np.arange(len(self.entity)), np.diff(self.bounds))
+
+    def places_of(self, places: Mapping[str, str]) -> IntArray:
+        """Return the number of the place that `places` names for each entity, -1 where it names none of these."""
+        code = {name: number for number, name in enumerate(self.places)}
+        return np.array([code.get(places.get(entity, ""), -1) for entity in self.entities], np.int64)
 
 
 def in_order(

@@ -15,6 +15,12 @@ of its series with the most samples. First speaks the series that appeared first
 - in the end, if it had the last news of all, its last value is another than the speaker's, and the
   entity is seen for more than `PATIENCE` intervals after the speaker's last news.
 
+Twins that appear within `ANSWER` intervals of the first appear together: which is scraped first in an
+interval means nothing. If none of them ever takes another value, none is later than another, and
+nothing in them tells which was left. First speaks then the one at the place that the caller knows of;
+else, or of several there, the one that goes on by more than `ANSWER` intervals longer; else the first
+in order of the labels.
+
 The first twin to give a reason takes over; of two reasons at one instant, the speaker was gone. Its
 turn begins with its first news after the speaker fell silent (its last news, the beginning of its
 turn, or, if it was gone, its last sample): until then it is frozen itself, or shows the same. After
@@ -66,14 +72,18 @@ class _Twins:
     news_next: IntArray
 
 
-def speaking(samples: OrderedSamples) -> BoolArray | None:
-    """Return which samples are of the series that speaks for its entity just then; None if every sample is."""
+def speaking(samples: OrderedSamples, prefer: IntArray | None = None) -> BoolArray | None:
+    """Return which samples are of the series that speaks for its entity just then; None if every sample is.
+
+    `prefer` has for each of the entities the number of the place that it is at as far as is known, -1
+    where nothing is: of twins that never change, together from the beginning, the one there speaks.
+    """
     shared = samples.entity[1:] == samples.entity[:-1]
     if not shared.any():
         return None
     several = np.r_[shared, False] | np.r_[False, shared]
     series = np.flatnonzero(several)
-    twins = _twins(samples, series)
+    twins = _twins(samples, series, prefer)
     restless = _restless(twins)
     whole = ~several
     whole[series[twins.first[~restless]]] = True
@@ -86,7 +96,7 @@ def speaking(samples: OrderedSamples) -> BoolArray | None:
     return spoken
 
 
-def _twins(samples: OrderedSamples, series: IntArray) -> _Twins:
+def _twins(samples: OrderedSamples, series: IntArray, prefer: IntArray | None) -> _Twins:
     sizes = np.diff(samples.bounds)[series]
     bounds: IntArray = np.r_[0, np.cumsum(sizes)]
     ts, values = samples.ts_ms, samples.values
@@ -97,8 +107,7 @@ def _twins(samples: OrderedSamples, series: IntArray) -> _Twins:
     entity = samples.entity[series]
     starts = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]])
     owner = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(series)]))
-    longest = np.lexsort((-sizes, owner))[starts]
-    interval = samples.interval_ms[series][longest]
+    interval = samples.interval_ms[series][np.lexsort((-sizes, owner))[starts]]
 
     new = np.empty(len(ts), bool)
     np.not_equal(values[1:], values[:-1], out=new[1:])
@@ -106,15 +115,28 @@ def _twins(samples: OrderedSamples, series: IntArray) -> _Twins:
     news = np.flatnonzero(new)
     news_bounds = np.searchsorted(news, bounds).astype(np.int64)
     news_ts = ts[news]
+
+    patience, answer = np.minimum(PATIENCE * interval, _LAST), np.minimum(ANSWER * interval, _LAST)
+    appears, ends = ts[bounds[:-1]], ts[bounds[1:] - 1]
+    begin = np.minimum.reduceat(appears, starts)[owner]
+    together = appears - begin <= answer[owner]
+    changes = np.logical_or.reduceat(together & (np.diff(news_bounds) > 1), starts)
+    alike = together & ~changes[owner]
+    appears = np.where(alike, begin, appears)
+    news_ts[news_bounds[:-1]] = appears
+    longest = np.maximum.reduceat(np.where(alike, ends, 0), starts)[owner]
+    known = np.full(len(series), -1) if prefer is None else prefer[entity]
+    elsewhere = alike & (known >= 0) & (samples.place[series] != known)
+    shorter = alike & (ends < longest - answer[owner])
     return _Twins(
         owner=owner,
         bounds=bounds,
         ts=ts,
         values=values,
-        first=np.lexsort((ts[bounds[:-1]], owner))[starts],
-        patience=np.minimum(PATIENCE * interval, _LAST),
-        answer=np.minimum(ANSWER * interval, _LAST),
-        last=np.maximum.reduceat(ts[bounds[1:] - 1], starts),
+        first=np.lexsort((shorter, elsewhere, appears, owner))[starts],
+        patience=patience,
+        answer=answer,
+        last=np.maximum.reduceat(ends, starts),
         news=news,
         news_series=np.repeat(np.arange(len(series)), np.diff(news_bounds)),
         news_ts=news_ts,

@@ -7,16 +7,24 @@ import itertools
 import math
 import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analytics_assets.kernels.counters import (
+    CARRIED,
+    CRASHES,
+    FALLS,
     GAP_INTERVALS,
-    SUSPECT_CORRELATION,
-    SUSPECT_FALLS,
-    SUSPECT_MS,
-    SUSPECT_RISES,
-    SUSPECT_SAMPLES,
+    NOISE,
+    PAUSES,
+    RISES,
+    ROUNDING,
+    SCRAPE_INTERVALS,
+    SPREAD,
+    SURE_RISES,
+    TIMELY,
+    UNDECIDED_ADDS,
+    UNEVEN,
 )
 from analytics_assets.kernels.gridding import LARGEST
 from analytics_assets.kernels.samples import LOOKED_AT, STALE_BITS
@@ -51,6 +59,7 @@ class Expected:
     repeated: int = 0
     frozen: int = 0
     suspect: int = 0
+    undecided: int = 0
     last_ts_ms: int = -1
 
 
@@ -67,6 +76,8 @@ class Series:
     seconds: dict[int, float] = field(default_factory=dict)
     rates: dict[int, float] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
+    added: dict[int, float] = field(default_factory=dict)
+    """By time: what a scrape added of it."""
     suspect: bool = False
 
     def __post_init__(self) -> None:
@@ -85,6 +96,7 @@ def gridded(
     entity_label: str | tuple[str, ...] = "vm_id",
     place_label: str = "node_id",
     minimum: float = -LARGEST,
+    places: Mapping[str, str] | None = None,
 ) -> Expected:
     """Return what `grid` is to return of these series."""
     expected = Expected({})
@@ -97,12 +109,12 @@ def gridded(
             if one.samples:
                 by_entity[entity].append(one)
     cells: dict[tuple[str, int], Cell] = defaultdict(Cell)
+    if kind != "gauge":
+        expected.suspect, expected.undecided = count_increases([one for series in by_entity.values() for one in series])
     for entity, series in by_entity.items():
         series.sort(key=lambda one: sorted(one.labels.items()))
-        if kind != "gauge":
-            count_increases(series)
-            expected.suspect += sum(one.suspect for one in series)
-        spoken = speakers(series)
+        known = (places or {}).get(entity)
+        spoken = speakers(series, [one for one in series if known and one.labels.get(place_label) == known])
         expected.frozen += sum(ts >= start_ms and spoken.get(ts) is not one for one in series for ts, _ in one.samples)
         previous: tuple[Series, int] | None = None
         for ts, one in sorted(spoken.items(), key=lambda item: item[0]):
@@ -169,48 +181,101 @@ def interval_of(times: list[int]) -> int:
     return sorted(steps)[(len(steps) - 1) // 2] if steps else 0
 
 
-def count_increases(series: list[Series]) -> None:
-    """Fill in the increases of one entity's counters."""
-    adds: list[dict[int, float]] = []
+def count_increases(series: list[Series]) -> tuple[int, int]:
+    """Fill in the increases of counters; return how many are running sums of totals, and how many may be."""
     for one in series:
-        added: dict[int, float] = {}
         for (earlier, old), (ts, new) in zip(one.samples, one.samples[1:], strict=False):
             seconds = (ts - earlier) / 1000
             one.amount[ts] = new if new < old else new - old
             one.seconds[ts] = seconds
             if seconds > GAP_INTERVALS * one.interval_ms / 1000:
                 one.doubtful.add(ts)
-            scrapes = max(1, round((ts - earlier) / one.interval_ms))
-            added[ts] = one.amount[ts] / scrapes
-        adds.append({ts: amount for ts, amount in added.items() if amount})
-    verdicts = [verdict(added) for added in adds]
-    for added, one, own in zip(adds, series, verdicts, strict=True):
-        one.suspect = own == "sum" or (own == "short" and "sum" in verdicts)
+            one.added[ts] = one.amount[ts] / max(1, round((ts - earlier) / one.interval_ms))
+    courses = [course(one) for one in series]
+    any_honest = any(honest(*own[:2]) for own in courses)
+    told = [is_sum(*own, SURE_RISES if any_honest else RISES) for own in courses]
+    entities = {one.entity for one, sure in zip(series, told, strict=True) if sure}
+    undecided = 0
+    for one, own, sure in zip(series, courses, told, strict=True):
+        shares = one.entity in entities if any_honest else any(told)
+        one.suspect = sure or (shares and any(one.amount.values()) and not honest(*own[:2]))
+        undecided += not one.suspect and may_be_sum(*own)
         if one.suspect:
-            undo(one, added)
+            undo(one, {ts: amount for ts, amount in one.added.items() if amount})
         for ts, amount in one.amount.items():
             one.rates[ts] = amount / one.seconds[ts]
+    return sum(one.suspect for one in series), undecided
 
 
-def verdict(added: dict[int, float]) -> str:
-    """Return `sum` for a running sum of totals, `short` for what might be one but is too short to be told."""
-    times, totals = list(added), list(added.values())
-    changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
-    number = max(1, len(changes))
-    if sum(change < 0 for change in changes) > max(1, SUSPECT_FALLS * number):
-        return "honest"
-    if len(totals) < SUSPECT_SAMPLES or times[-1] - times[0] < SUSPECT_MS:
-        return "short"
-    if sum(change > 0 for change in changes) < SUSPECT_RISES * number:
-        return "honest"
-    return "sum" if correlation([float(ts - times[0]) for ts in times], totals) >= SUSPECT_CORRELATION else "honest"
+Change = tuple[float, float, float]
+"""What a scrape added before and what the next added, where both added something, and what is no difference."""
+
+Rise = tuple[float, float]
+"""By how much more one scrape added than the one just before, and how much the rate changed."""
 
 
-def correlation(one: list[float], other: list[float]) -> float:
-    mean_one, mean_other = sum(one) / len(one), sum(other) / len(other)
-    both = sum((x - mean_one) * (y - mean_other) for x, y in zip(one, other, strict=True))
-    spread = sum((x - mean_one) ** 2 for x in one) * sum((y - mean_other) ** 2 for y in other)
-    return both / math.sqrt(spread)
+def course(one: Series) -> tuple[list[Change], list[Rise], list[bool]]:
+    """Return the changes, the rises between neighbours among them, and which scrapes added something."""
+    least, most = (share * one.interval_ms / 1000 for share in SCRAPE_INTERVALS)
+    changes: list[Change] = []
+    rises: list[Rise] = []
+    moving: list[bool] = []
+    last: int | None = None
+    for earlier, ts in itertools.pairwise(one.values):
+        if one.values[ts] < one.values[earlier] or not least < one.seconds[ts] < most:
+            continue
+        noise = NOISE * one.values[ts]
+        moving.append(one.amount[ts] > noise)
+        if not moving[-1]:
+            continue
+        if last is not None:
+            limit = max(noise, NOISE * one.values[last])
+            changes.append((one.amount[last], one.amount[ts], limit))
+            if last == earlier and one.amount[ts] - one.amount[last] > limit:
+                rate = one.amount[ts] / one.seconds[ts] - one.amount[last] / one.seconds[last]
+                rises.append((one.amount[ts] - one.amount[last], abs(rate)))
+        last = ts
+    return changes, rises, moving
+
+
+def honest(changes: list[Change], rises: list[Rise]) -> bool:
+    falls = [(old, new) for old, new, limit in changes if old - new > limit]
+    number = len(falls) + len(rises)
+    small = sum(new > old / 2 for old, new in falls)
+    return small > max(1, FALLS * number) or len(falls) > max(1, CRASHES * number)
+
+
+def without_pause(moving: list[bool]) -> bool:
+    if not any(moving):
+        return True
+    inside = moving[moving.index(True) : len(moving) - moving[::-1].index(True)]
+    return inside.count(False) / len(inside) <= PAUSES
+
+
+def may_be_sum(changes: list[Change], rises: list[Rise], moving: list[bool]) -> bool:
+    fell = any(old - new > limit for old, new, limit in changes)
+    return without_pause(moving) and not fell and sum(moving) >= UNDECIDED_ADDS
+
+
+def is_sum(changes: list[Change], rises: list[Rise], moving: list[bool], least_rises: int) -> bool:
+    falls = [(old, new) for old, new, limit in changes if old - new > limit]
+    allowed = FALLS * (len(rises) + len(falls))
+    if len(rises) < least_rises or len(falls) > max(1, allowed) or not without_pause(moving):
+        return False
+    if sum(new > old / 2 for old, new in falls) > allowed:
+        return False
+    (least, most), single = CARRIED, unevenness([rise for rise, _ in rises], 1)
+    threes = unevenness([rise for rise, _ in rises], 3)
+    carried = (least + SPREAD / math.sqrt(len(rises))) * single <= threes <= most * single
+    return single >= UNEVEN and carried and unevenness([rate for _, rate in rises], 1) >= TIMELY * single
+
+
+def unevenness(values: list[float], width: int) -> float:
+    """Return the mean relative difference between `width` values together and the `width` after them."""
+    together = [sum(values[place : place + width]) for place in range(len(values) - width + 1)]
+    pairs = list(zip(together, together[width:], strict=False))
+    differences = [max(abs(other - one) - ROUNDING, 0) / max(one, other) for one, other in pairs if max(one, other)]
+    return sum(differences) / len(pairs) if pairs else 0.0
 
 
 def undo(one: Series, totals: dict[int, float]) -> None:
@@ -232,14 +297,14 @@ def undo(one: Series, totals: dict[int, float]) -> None:
         before, was_doubtful = total, doubtful
 
 
-def speakers(series: list[Series]) -> dict[int, Series]:
+def speakers(series: list[Series], preferred: list[Series]) -> dict[int, Series]:
     """Return by time which of an entity's series speaks, of the samples that count."""
     if len(series) == 1:
         return dict.fromkeys((ts for ts, _ in series[0].samples), series[0])
     interval = max(series, key=lambda one: len(one.samples)).interval_ms
     patience, answer = PATIENCE * interval, ANSWER * interval
     spoken: dict[int, Series] = {}
-    now = min(series, key=lambda one: one.samples[0][0])
+    now = first_of(series, preferred, answer)
     begin = now.samples[0][0]
     appeared: int | None = begin
     while True:
@@ -251,6 +316,19 @@ def speakers(series: list[Series]) -> dict[int, Series]:
         if heir is None:
             return spoken
         now, begin, appeared = heir, int(until), None
+
+
+def first_of(series: list[Series], preferred: list[Series], answer: int) -> Series:
+    """Return who speaks first; of several that are alike from the beginning, none has news that it appeared."""
+    earliest = min(one.samples[0][0] for one in series)
+    together = [one for one in series if one.samples[0][0] - earliest <= answer]
+    if any(len(one.news) > 1 for one in together):
+        return min(series, key=lambda one: one.samples[0][0])
+    for one in together:
+        one.news = [earliest]
+    chosen = [one for one in together if one in preferred] or together
+    longest = max(one.samples[-1][0] for one in together)
+    return next((one for one in chosen if one.samples[-1][0] >= longest - answer), chosen[0])
 
 
 def turn_begins(old: Series, new: Series, since: int, gone: bool, appeared: bool) -> int:

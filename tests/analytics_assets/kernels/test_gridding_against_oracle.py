@@ -18,6 +18,7 @@ MINUTE = 60_000
 STEP = 5 * MINUTE
 STALE = float(np.uint64(STALE_BITS).view(np.float64))
 Many = list[tuple[Labels, Samples]]
+COUNTS = ["stale", "not_finite", "out_of_range", "late", "repeated", "frozen", "suspect", "undecided", "last_ts_ms"]
 
 
 def as_batch(series: Many) -> SeriesBatch:
@@ -45,7 +46,7 @@ def holds(series: Many, kind: str, start: int, end: int, step: int, **labels) ->
         assert float(found.total[row]) == pytest.approx(total, rel=1e-9, abs=1e-6)
         assert float(found.mean[row]) == pytest.approx(mean, rel=1e-6, abs=1e-6)
         assert float(found.maximum[row]) == pytest.approx(max(mean, *cell.rates), rel=1e-6, abs=1e-6)
-    for name in ("stale", "not_finite", "out_of_range", "late", "repeated", "frozen", "suspect", "last_ts_ms"):
+    for name in COUNTS:
         assert getattr(found, name) == getattr(expected, name), name
     return expected
 
@@ -69,13 +70,14 @@ anything = st.lists(
     unique_by=lambda one: tuple(sorted(one[0].items())),
 )
 kinds = st.sampled_from(["gauge", "counter", "histogram"])
+known_places = st.none() | st.dictionaries(st.sampled_from("abc"), st.sampled_from(["n1", "n2", "n3", ""]))
 
 
 @settings(max_examples=400, deadline=None)
-@given(anything, kinds)
-def test_whatever_arrives(series, kind):
+@given(anything, kinds, known_places)
+def test_whatever_arrives(series, kind, places):
     """Stops any loss, double count or crash over samples that follow no pattern."""
-    holds(series, kind, START, END, STEP)
+    holds(series, kind, START, END, STEP, places=places)
 
 
 @settings(max_examples=400, deadline=None)
@@ -177,3 +179,40 @@ def untidy(random: Random, samples: Samples) -> Samples:
 def test_stories(random, kind):
     """Stops a migration, a replica, an outage or a restart from being told other than the rules say."""
     holds(story(random, kind), kind, START, UNTIL, 30 * MINUTE, minimum=0)
+
+
+steps = st.lists(st.sampled_from([0, 0, 1, 2, 50, 1000, 10**6]), min_size=20, max_size=80)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(steps, st.sampled_from([0, 1, 1, 2]), st.integers(0, 10**9)), min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_running_sums_beside_others(many, random):
+    """Stops the verdict over a batch from being another than the rules', from the evidence to who shares it."""
+    batch: Many = []
+    for number, (moved, times_summed, start) in enumerate(many):
+        values = np.array(moved, np.float64) + (random.randint(0, 9) if times_summed else 0)
+        values[0] += start
+        for _ in range(times_summed):
+            values = np.cumsum(values)
+        instants = [START - 10 * MINUTE + place * MINUTE + random.randint(0, 20) for place in range(len(values))]
+        kept = [sample for sample in zip(instants, values.tolist(), strict=True) if random.random() > 0.02]
+        batch.append(({"vm_id": random.choice("ab"), "number": str(number)}, kept))
+    holds(batch, "counter", START, START + 120 * MINUTE, STEP)
+
+
+still = st.tuples(st.integers(0, 12), st.integers(0, 60), st.integers(1, 30), st.sampled_from([1.0, 1.0, 2.0]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(still, min_size=2, max_size=4), st.none() | st.sampled_from(["n0", "n1", "n2", "n3"]), kinds)
+def test_twins_that_stand_still(many, place, kind):
+    """Stops the order of scrapes within an interval from telling which of several constants counts."""
+    batch: Many = []
+    for number, (begin, offset, count, value) in enumerate(many):
+        first = START + begin * MINUTE + offset * 1000
+        own = [(first + scrape * MINUTE, value) for scrape in range(count)]
+        batch.append(({"vm_id": "a", "node_id": f"n{number % 3}", "replica": str(number)}, own))
+    holds(batch, kind, START, START + 60 * MINUTE, STEP, places={"a": place} if place else None)

@@ -90,6 +90,62 @@ def test_the_order_of_the_series_does_not_matter():
     assert one.total.tolist() == two.total.tolist()
 
 
+def constant(node: str, value: float, offset_ms: int, minutes=range(60), **labels):
+    samples = [(ts + offset_ms, float(value)) for ts, _ in at(minutes, float)]
+    return {"vm_id": "a", "node_id": node, **labels}, samples
+
+
+def speaks(*series, places=None) -> set[tuple[str, float]]:
+    """Return the places and values of the buckets, after the first."""
+    gridded = grid(batch(*series), "gauge", START, END, STEP, places=places)
+    assert sorted(gridded.bucket) == list(range(12))
+    rows = zip(gridded.bucket, gridded.place, gridded.mean, strict=True)
+    return {(gridded.places[place], float(mean)) for bucket, place, mean in rows if bucket > 0}
+
+
+OFFSETS = [(0, 0), (10_000, 40_000), (40_000, 10_000), (0, 59_999), (59_999, 0)]
+
+
+@pytest.mark.parametrize("offsets", OFFSETS)
+def test_constants_from_the_beginning_do_not_hang_on_who_is_scraped_first(offsets):
+    """Stops the memory of a VM that moved days ago from being the dead node's or the new one's as scrapes fall."""
+    old, new = offsets
+    assert speaks(constant("n1", 2, old), constant("n2", 8, new)) == {("n1", 2.0)}
+    late = range(1, 60)  # its first scrape was missed
+    assert speaks(constant("n1", 2, old), constant("n2", 8, new, late)) == {("n1", 2.0)}
+
+
+@pytest.mark.parametrize("offsets", OFFSETS)
+def test_of_constants_the_one_where_the_vm_is_speaks(offsets):
+    """Stops a row with the CPU of one node and the memory that another, dead one still shows."""
+    old, new = offsets
+    twins = constant("n1", 2, old), constant("n2", 8, new)
+    assert speaks(*twins, places={"a": "n2", "b": "n1"}) == {("n2", 8.0)}
+    assert speaks(*twins, places={"a": "n1"}) == {("n1", 2.0)}
+    assert speaks(*twins, places={"a": "n3", "b": "n2"}) == {("n1", 2.0)}
+    two_servers = [
+        constant("n1", 2, old), constant("n2", 8, new, replica="1"), constant("n2", 8, old, replica="2")
+    ]  # fmt: skip
+    assert speaks(*two_servers, places={"a": "n2"}) == {("n2", 8.0)}
+
+
+@pytest.mark.parametrize("offsets", OFFSETS)
+def test_of_constants_the_one_that_goes_on_speaks(offsets):
+    """Stops a series that ended at noon from hiding the one that is there all day."""
+    old, new = offsets
+    assert speaks(constant("n1", 2, old, range(30)), constant("n2", 8, new)) == {("n2", 8.0)}
+    assert speaks(constant("n1", 2, old, range(59)), constant("n2", 8, new)) == {("n1", 2.0)}
+
+
+def test_a_known_place_does_not_outweigh_what_the_series_show():
+    """Stops a place that holds for most of the day from silencing the series that measures."""
+    frozen = constant("n1", 2, 0)
+    alive = {"vm_id": "a", "node_id": "n2"}, at(range(60), lambda m: m)
+    assert {place for place, _ in speaks(frozen, alive, places={"a": "n1"})} == {"n2"}
+    moved = constant("n2", 8, 0, range(30, 60))
+    assert speaks(frozen, moved, places={"a": "n1"}) == {("n1", 2.0), ("n2", 8.0)}
+
+
 moves = st.lists(st.integers(10, 110), min_size=1, max_size=4, unique=True).map(sorted)
 
 

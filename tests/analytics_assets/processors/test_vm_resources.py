@@ -173,3 +173,17 @@ def test_a_day_without_samples_says_so(computed):
     result = computed(PlantedSource())
     assert result.data.num_rows == 0
     assert (result.facts.coverage, result.facts.notes) == (None, ("No VM of this tenant sent a sample on this day.",))
+
+
+@pytest.mark.parametrize("offset_ms", [-30_000, 30_000])
+def test_memory_that_never_changes_is_that_of_where_the_vm_runs(computed, offset_ms):
+    """Stops a VM that moved days ago from having its old node's memory, by which of both was scraped first."""
+    left = [(ts + offset_ms, value) for ts, value in steady(-1, 24, 2e9)]
+    source = planted(
+        ("a@n1", CPU, [(ts, 5.0) for ts, _ in left]),
+        ("a@n2", CPU, restless(-1, 24)),
+        ("a@n1", MEMORY, left),
+        ("a@n2", MEMORY, steady(-1, 24, 8e9)),
+    )
+    rows = computed(source).data.to_pylist()
+    assert {(row["node_id"], row["memory_bytes_mean"]) for row in rows} == {("n2", 8e9)}
