@@ -18,6 +18,7 @@ from analytics_assets.kernels.counters import (
     NOISE,
     PAUSES,
     RISES,
+    RISES_TOGETHER,
     ROUNDING,
     SCRAPE_INTERVALS,
     SPREAD,
@@ -194,6 +195,8 @@ def count_increases(series: list[Series]) -> tuple[int, int]:
     courses = [course(one) for one in series]
     any_honest = any(honest(*own[:2]) for own in courses)
     told = [is_sum(*own, SURE_RISES if any_honest else RISES) for own in courses]
+    if sum(len(rises) for (_, rises, _), sure in zip(courses, told, strict=True) if sure) < RISES_TOGETHER:
+        told = [False] * len(series)
     entities = {one.entity for one, sure in zip(series, told, strict=True) if sure}
     undecided = 0
     for one, own, sure in zip(series, courses, told, strict=True):
