@@ -125,8 +125,8 @@ def increases(samples: OrderedSamples) -> Increases:
     one_scrape = rising & (seconds > least * interval) & (seconds < most * interval)
     suspect, undecided = _running_sums(samples, amount, seconds, one_scrape)
     if len(suspect):
-        # What one scrape added; a missed one added its share unseen.
-        added = amount / np.maximum(1.0, np.rint(seconds / np.maximum(interval, 1e-3)))
+        scrapes = np.maximum(1.0, np.rint(seconds / np.maximum(interval, 1e-3)))
+        added = _added_by_one(samples.bounds, amount, scrapes)
         _undo(samples.bounds, suspect, added, amount, valid, doubtful)
     return Increases(amount, seconds, valid, doubtful, suspect, undecided)
 
@@ -281,12 +281,36 @@ def _count_within(mask: BoolArray, bounds: IntArray) -> IntArray:
     return before[bounds[1:]] - before[bounds[:-1]]
 
 
+def _added_by_one(bounds: IntArray, amount: FloatArray, scrapes: FloatArray) -> FloatArray:
+    """Return what one scrape added to running sums, where up to `scrapes` of them added the `amount`.
+
+    A scrape that the server missed added its share unseen if the exporter was scraped all the same,
+    by another server, and nothing if it was not. The total that the next scrape added tells: the
+    amount is about as many times that; after the last gap, the total before it does.
+    """
+    added = amount.copy()
+    single = np.flatnonzero((scrapes == 1) & (amount > 0))
+    gaps = np.flatnonzero((scrapes > 1) & (amount > 0))
+    if not len(gaps):
+        return added
+    series = np.searchsorted(bounds, gaps, "right") - 1
+    after = np.searchsorted(single, gaps)
+    known = np.r_[single, len(amount)]
+    follows = known[after] < bounds[series + 1]
+    before = np.where(after > 0, known[after - 1], -1)
+    place = np.where(follows, known[after], np.where(before >= bounds[series], before, gaps))
+    one, adds = amount[np.minimum(place, len(amount) - 1)], scrapes[gaps]
+    np.divide(amount[gaps], one, out=adds, where=amount[gaps] < adds * one)
+    added[gaps] = amount[gaps] / np.maximum(np.rint(adds), 1.0)
+    return added
+
+
 def _undo(
     bounds: IntArray, suspect: IntArray, added: FloatArray, amount: FloatArray, valid: BoolArray, doubtful: BoolArray
 ) -> None:
     """Put what was moved in place of the totals that `suspect` series added.
 
-    Over a gap `added` is the mean of the totals that were added unseen: what was moved then is in
+    Over a gap `added` may be the mean of totals that were added unseen: what was moved then is in
     the increase after the gap as well.
     """
     scrapes = _Scrapes.of(bounds, suspect, added != 0)

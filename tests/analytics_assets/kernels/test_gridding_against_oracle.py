@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from analytics_assets.kernels.gridding import grid
 from analytics_assets.kernels.samples import STALE_BITS
 from resources.monitoring.source import SeriesBatch
-from tests.analytics_assets.kernels.gridding_oracle import Expected, Labels, Samples, gridded
+from tests.analytics_assets.kernels.counting_oracle import Labels, Samples
+from tests.analytics_assets.kernels.gridding_oracle import Expected, gridded
 
 START = 1_767_225_600_000  # 2026-01-01
 MINUTE = 60_000

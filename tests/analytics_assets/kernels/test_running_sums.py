@@ -283,3 +283,18 @@ def test_real_traffic_summed_is_told(shared_data):
             own = [(times, np.cumsum(1e9 + totals)) for times, totals in cut(series, 0, hours)]
             some = [own[number] for number in rng.permutation(len(own))[:30]]
             assert len(told(some).suspect) == 30
+
+
+@pytest.mark.parametrize("seen_by_another", [False, True])
+@pytest.mark.parametrize("start", [1e9, 1e12])
+def test_a_scrape_that_was_missed_costs_and_invents_nothing(start, seen_by_another):
+    """Stops an outage of Prometheus from storing the whole total as traffic, whoever else scraped meanwhile."""
+    times, moved = scrapes(24), traffic(len(scrapes(24)), 1.0, 3)
+    total = start + np.cumsum(moved)
+    missed = np.isin(np.arange(len(times)), [*range(300, 302), *range(700, 760), 1200])
+    counter = np.cumsum(total if seen_by_another else np.where(missed, 0.0, total))
+    found = told([(times[~missed], counter[~missed])])
+    assert found.suspect.tolist() == [0]
+    # The first total is where the sum begins; what was moved over a gap is known from the totals around it.
+    assert found.amount.sum() == pytest.approx(moved[2:].sum(), rel=0.01)
+    assert (found.amount >= 0).all()
