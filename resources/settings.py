@@ -76,8 +76,8 @@ class Settings(BaseModel):
         100_000,
         ge=1,
         le=10_000_000,
-        description="VMs, nodes, or series that name neither, that the source may list for one tenant and day before it "
-        "is refused, a count. (Prometheus lists those of the whole block of days.)",
+        description="VMs, nodes, or series that name neither, that the source may list for one tenant and day before "
+        "it is refused, a count. (Prometheus lists those of the whole block of days.)",
     )
     source_interval_seconds: int | None = Field(
         None, ge=1, le=3600, description="Seconds between two samples of a series. Unset: measured from the samples."
