@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from analytics_assets.components import Instance
 from resources.errors import PermanentFailure
-from resources.lake.lake import CorruptPartition, Facts, Lake
+from resources.lake.lake import Facts, Lake
+from resources.lake.partition_file import CorruptPartition
 from resources.partition import Partition
 
 KEPT_SHARE = 0.99

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from resources.errors import InvalidInput
 from resources.inventory.source import InventorySource
-from resources.lake.lake import Facts, Lake, MissingPartition
+from resources.lake.lake import Facts, Lake
+from resources.lake.partition_file import MissingPartition
 from resources.lake.table import Table
 from resources.lake.warehouse import QueryLimits, TenantSession, open_session
 from resources.monitoring.selector import parse_selector
@@ -167,15 +168,19 @@ class Workplace:
         """
         return self.lake.read_day(self._single(role), self.partition, columns)
 
-    def read_window(self, role: str, days: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read_window(
+        self, role: str, days: int, columns: Sequence[str] | None = None, keys: tuple[str, str] | None = None
+    ) -> pa.Table:
         """Return the `days` days ending with this one, with a `day` column; missing days are remembered.
+
+        `keys` keeps the entities between two ids, both included: what a large tenant is read by, part after part.
 
         Raises:
             MissingPartition: this partition's own day is not there.
         """
         table = self._single(role)
         wanted = self.partition.trailing_days(days)
-        data, found = self.lake.read(table, self.partition.tenant, wanted, columns)
+        data, found = self.lake.read(table, self.partition.tenant, wanted, columns, keys)
         if self.partition.day not in found:
             raise MissingPartition(
                 f"table {table.name} holds nothing for {self.partition.tenant} on {self.partition.day}. "
@@ -184,6 +189,10 @@ class Workplace:
         self.days_read.update(found)
         self.days_missing.update(set(wanted) - set(found))
         return data
+
+    def entities(self, role: str, days: int) -> list[str]:
+        """Return the ids, sorted, of all entities in the `days` days ending with this one."""
+        return self.lake.keys(self._single(role), self.partition.tenant, self.partition.trailing_days(days))
 
     def facts_of(self, role: str) -> Facts:
         """Return the facts stored with this day's partition of the single table under `role`."""

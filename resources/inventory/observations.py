@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from resources.errors import PermanentFailure, TransientFailure
 from resources.inventory.cells import STATES
 from resources.inventory.rows import VmRow, held_in, to_table
-from resources.lake.lake import DAMAGE, Facts, encode
+from resources.lake.lake import Facts, encode
+from resources.lake.partition_file import DAMAGE
 from resources.lake.storage import LocalStorage
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.partition import check_tenant

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resources.errors import PermanentFailure
+from resources.lake.partition_file import DAMAGE, KeyRange, MissingPartition, corrupt, gone, read_columns
 from resources.lake.storage import LocalStorage
 from resources.lake.table import Table
 from resources.partition import TENANT_PATTERN, Partition, check_tenant
@@ -35,24 +37,6 @@ values take 5.7 bytes with it and 3.3 split by byte, rounded ones 1.3 with it an
 FACTS_KEY = b"novacron.facts"
 
 TABLE_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
-
-DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, KeyError)
-"""What reading a damaged file raises: bytes that are not Parquet, or a footer that is not ours."""
-
-
-class CorruptPartition(PermanentFailure):
-    """A stored file that cannot be read or is not what its table declares; `path` names it."""
-
-    def __init__(self, path: Path, reason: str, way_out: str = "To mend it,") -> None:
-        self.path = path
-        super().__init__(
-            f"{path} is damaged: {reason.rstrip('.')}. The other partitions of this tenant are not touched by it. "
-            f"{way_out} materialize this one again."
-        )
-
-
-class MissingPartition(PermanentFailure):
-    """A partition that should have been stored earlier and was not."""
 
 
 @dataclass(frozen=True)
@@ -176,12 +160,18 @@ class Lake:
         )
 
     def read(
-        self, table: Table, tenant: str, days: Sequence[date], columns: Sequence[str] | None = None
+        self,
+        table: Table,
+        tenant: str,
+        days: Sequence[date],
+        columns: Sequence[str] | None = None,
+        keys: tuple[str, str] | None = None,
     ) -> tuple[pa.Table, list[date]]:
         """Return the rows of the stored ones among `days`, oldest first, and the days that are stored.
 
         The rows of a day keep their order, and a `day` column (date32) comes last. A nullable
-        column that an older file lacks is null there.
+        column that an older file lacks is null there. `keys` keeps the rows whose first key column,
+        which must be text, lies between the two, both included; only row groups with such rows are read.
 
         Raises:
             CorruptPartition: a file is damaged or misses a column that must have values.
@@ -192,12 +182,25 @@ class Lake:
         for day in sorted(set(days)):
             relative = self.relative_path(table.name, tenant, day)
             if self.storage.exists(relative):
-                part = _read_columns(self.storage.location(relative), schema)
+                key = None if keys is None else KeyRange(table.order[0], *keys)
+                part = read_columns(self.storage.location(relative), schema, key)
                 parts.append(part.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), part.num_rows)))
                 found.append(day)
         if not parts:
             return schema.append(pa.field("day", pa.date32())).empty_table(), []
         return pa.concat_tables(parts).unify_dictionaries(), found
+
+    def keys(self, table: Table, tenant: str, days: Sequence[date]) -> list[str]:
+        """Return the distinct values of the first key column, which must be text, in the stored ones among `days`.
+
+        Raises:
+            CorruptPartition: as `read`.
+        """
+        found: set[str] = set()
+        for day in sorted(set(days)):
+            data, _ = self.read(table, tenant, [day], [table.order[0]])
+            found.update(pc.unique(data.column(0)).to_pylist())
+        return sorted(found)
 
     def read_day(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table:
         """Return one partition's rows.
@@ -305,41 +308,9 @@ def read_footer(path: Path, content: bytes | None = None) -> tuple[int, Facts]:
         metadata: Any = pq.read_metadata(path if content is None else pa.BufferReader(content))
         return metadata.num_rows, Facts.from_json((metadata.metadata or {}).get(FACTS_KEY, b"{}"))
     except FileNotFoundError as error:
-        raise _gone(path) from error
+        raise gone(path) from error
     except DAMAGE as error:
-        raise _corrupt(path, error) from error
-
-
-def _read_columns(path: Path, schema: pa.Schema) -> pa.Table:
-    """Return the columns of `schema` from the file `path`; a nullable one that it lacks is null."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            stored = file.schema_arrow
-            data = file.read(columns=[name for name in schema.names if name in stored.names])
-    except FileNotFoundError as error:
-        raise _gone(path) from error
-    except DAMAGE as error:
-        raise _corrupt(path, error) from error
-    arrays = []
-    for declared in schema:
-        if declared.name in data.column_names:
-            found = data.schema.field(declared.name).type
-            if found != declared.type:
-                raise CorruptPartition(path, f"column {declared.name} is {found}, declared {declared.type}")
-            arrays.append(data.column(declared.name))
-        elif declared.nullable:
-            arrays.append(pa.nulls(data.num_rows, declared.type))
-        else:
-            raise CorruptPartition(path, f"column {declared.name} is missing")
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _gone(path: Path) -> MissingPartition:
-    return MissingPartition(f"{path} is not there: never stored, or deleted just now. Materialize it first.")
-
-
-def _corrupt(path: Path, error: Exception) -> CorruptPartition:
-    return CorruptPartition(path, next(iter(str(error).splitlines()), "") or type(error).__name__)
+        raise corrupt(path, error) from error
 
 
 def _day_of(name: str) -> date | None:

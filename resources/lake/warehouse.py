@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from resources.errors import InvalidInput
 from resources.lake.guard import check_select, first_lines
-from resources.lake.lake import CorruptPartition, Lake
+from resources.lake.lake import Lake
+from resources.lake.partition_file import CorruptPartition
 from resources.lake.table import Column, Table
 
 BATCH_ROWS = 2048

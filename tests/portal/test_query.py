@@ -21,7 +21,7 @@ from portal.cli import cli
 from portal.result_formats import as_csv, as_json, as_parquet, as_table
 from resources.errors import InvalidInput
 from resources.lake.guard import QueryRefused
-from resources.lake.lake import CorruptPartition
+from resources.lake.partition_file import CorruptPartition
 from resources.lake.warehouse import QueryOverLimit
 from resources.partition import Partition
 from tests.resources.lake.scenario import FIRST_DAY, NOTES, VM_LOAD, filled_lake

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resources.errors import TransientFailure
-from resources.lake.lake import CorruptPartition, Facts, Lake, encode
+from resources.lake.lake import Facts, Lake, encode
+from resources.lake.partition_file import CorruptPartition
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.monitoring.metrics import VM_METRICS
 from resources.monitoring.traces.rows import LIMITS, SIZES, TEXTS, WHOLE

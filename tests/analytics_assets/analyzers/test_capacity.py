@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from analytics_assets.analyzers.capacity import COMPONENT, TABLE, compute
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
-from resources.lake.lake import Lake, MissingPartition
+from resources.lake.lake import Lake
+from resources.lake.partition_file import MissingPartition
 from tests.analytics_assets.analyzers.fleet import (
     GIB,
     INVENTORY,

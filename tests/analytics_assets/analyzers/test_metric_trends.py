@@ -15,7 +15,8 @@ from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row
 from analytics_assets.processors.system_load import SYSTEM_LOAD
 from analytics_assets.processors.vm_resources_hourly import VM_RESOURCES_HOURLY
 from resources.errors import InvalidInput
-from resources.lake.lake import Lake, MissingPartition
+from resources.lake.lake import Lake
+from resources.lake.partition_file import MissingPartition
 from resources.monitoring.metrics import VM_COLUMNS
 from resources.partition import day_start_ms
 from tests.analytics_assets.analyzers.fleet import (

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from analytics_assets.processors.storage_utilization import COMPONENT, StorageUtilizationParameters
-from resources.lake.lake import MissingPartition
+from resources.lake.partition_file import MissingPartition
 from resources.partition import DAY_MS, Partition
 from tests.analytics_assets.processors.storage_scenario import (
     DAY,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resources.lake.lake import MissingPartition
+from resources.lake.partition_file import MissingPartition
 from tests.analytics_assets.reporters.scenario import (
     DAY,
     FLEETS,

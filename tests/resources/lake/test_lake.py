@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import InvalidInput, PermanentFailure, TransientFailure
-from resources.lake.lake import CorruptPartition, Facts, Lake, MissingPartition, encode, read_footer
+from resources.lake.lake import Facts, Lake, encode, read_footer
+from resources.lake.partition_file import CorruptPartition, MissingPartition
 from resources.lake.table import Column, TableViolation
 from resources.partition import Partition
 from tests.resources.lake.scenario import FIRST_DAY, VM_LOAD, filled_lake, load_rows

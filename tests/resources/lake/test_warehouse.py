@@ -14,7 +14,8 @@ import pytest
 
 from resources.errors import InvalidInput
 from resources.lake.guard import QueryRefused
-from resources.lake.lake import CorruptPartition, Lake
+from resources.lake.lake import Lake
+from resources.lake.partition_file import CorruptPartition
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 from resources.lake.warehouse import QueryOverLimit, TenantSession, open_session, sql_type
 from resources.partition import Partition

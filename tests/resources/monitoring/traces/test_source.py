@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resources.errors import InvalidInput
-from resources.lake.lake import CorruptPartition
+from resources.lake.partition_file import CorruptPartition
 from resources.monitoring.metrics import METRICS, VM_METRICS
 from resources.monitoring.source import SeriesBatch
 from resources.monitoring.traces.source import TraceFiles
