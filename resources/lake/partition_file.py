@@ -51,6 +51,10 @@ class KeyRange:
     def rows_of(self, data: pa.Table) -> pa.Table:
         """Return the rows of `data` in the range."""
         inside = pa.chunked_array([self._inside(chunk) for chunk in data.column(self.column).chunks], pa.bool_())
+        count = pc.sum(inside, min_count=0).as_py()
+        first = pc.index(inside, True).as_py()
+        if count and pc.all(inside.slice(first, count)).as_py():  # the rule, as rows are stored by this column
+            return data.slice(first, count)
         return data.filter(inside)
 
     def _inside(self, values: pa.Array) -> pa.Array:
