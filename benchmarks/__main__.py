@@ -17,9 +17,11 @@ NAMES = (
     "bytes_per_sample",
     "daily_graph",
     "range_run",
+    "trends",
     "charts",
     "source_reading",
     "command_line",
+    "forecasts",
 )
 
 

@@ -5,11 +5,13 @@ the data:
 
 1. Hours become 24-hour values that end at that hour, so none is unfinished; days with gaps are
    corrected by the entity's own hour-of-day profile, and a strong weekday effect is taken off.
-   Windows under five days have too few days: they use the hours as they are, daily cycle included.
+   Windows under five days have too few days: they use the hours, the daily cycle taken off where
+   there are two days to tell it from.
 2. Slope, its 95 % interval and its test: `kernels/slope.py` (Theil-Sen, Mann-Kendall, variance
    corrected for ties and autocorrelation). `rising` or `falling` needs a small p and a change over
-   the window that reaches both the noise and a floor in the metric's own unit.
-3. A single level shift that explains the series far better than a slope does.
+   the window that reaches both the noise and a floor in the metric's own unit. The slope of the hours,
+   of which no day has to be whole: `kernels/seasonal_slope.py`.
+3. Every change of the level, told apart from slopes and autocorrelated noise: `kernels/change_points.py`.
 4. Next hour, day and week: `kernels/recent_level.py`.
 
 A constant series is an answer: `stable`, slope 0, noise 0, status `ok`. `degenerate` are series
@@ -70,13 +72,28 @@ TABLE = Table(
         _number("change_over_window", "slope times the days from the first to the last used one, both counted"),
         _number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
         _number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
+        Column("direction", ENTITY, "which way the metric moves over the window", values=DIRECTIONS),
         Column(
-            "direction",
-            ENTITY,
-            "which way the metric moves; a single level shift is in change_point_day",
-            values=DIRECTIONS,
+            "hourly_days",
+            pa.int32(),
+            "last days whose hours the hourly slope is of",
+            unit="days",
+            nullable=True,
+            minimum=1,
         ),
-        Column("change_point_day", pa.date32(), "first day after the single level shift", nullable=True),
+        _number("hourly_slope_per_day", "robust slope of the hours, each against the same hour of other days"),
+        _number("hourly_slope_low_per_day", "lower end of the hourly slope's 95 % interval"),
+        _number("hourly_slope_high_per_day", "upper end of the hourly slope's 95 % interval"),
+        _number("hourly_p_value", "probability of such an order of the hours without a trend", minimum=0, maximum=1),
+        Column("change_point_count", pa.int32(), "changes of the level in the window", nullable=True, minimum=0),
+        Column("change_point_day", pa.date32(), "first day after the largest change of the level", nullable=True),
+        _number("change_point_height", "by how much the level changed there, in the metric's unit"),
+        Column(
+            "change_points",
+            pa.string(),
+            "every change of the level in order, as JSON: its first day and its height, in the metric's unit",
+            nullable=True,
+        ),
         *_forecasts(),
     ),
     primary_key=("entity_kind", "entity_id", "metric"),
@@ -161,7 +178,7 @@ def _numbers(parts: Sequence[Mapping[str, Any]], entities: int) -> dict[str, int
         "entities": entities,
         "rising": count("direction", "rising"),
         "falling": count("direction", "falling"),
-        "change_points": sum(int(np.count_nonzero(~np.isnat(part["change_point_day"]))) for part in parts),
+        "change_points": int(sum(np.nansum(part["change_point_count"]) for part in parts)),
         "without_answer": sum(len(part["status"]) for part in parts) - count("status", "ok"),
     }
 
@@ -173,7 +190,8 @@ COMPONENT = Component(
     description=(
         "Which metrics of which VMs or nodes rise, fall or jumped, how fast and how surely, and what to expect of the "
         "next hour, day and week. Theil-Sen slope with Sen's interval and a Mann-Kendall test that allows for "
-        "autocorrelation, on daily means; forecasts repeat the recent level, with intervals from their own past errors."
+        "autocorrelation, on daily means and on hours (seasonal Kendall); changes of level by optimal partitioning; "
+        "forecasts repeat the recent level, with intervals from their own past errors."
     ),
     parameters=MetricTrendsParameters,
     inputs=(

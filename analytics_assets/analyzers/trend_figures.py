@@ -1,5 +1,6 @@
 """The numbers of a trend: one metric of many entities, from samples on the grid to the table's columns."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from analytics_assets.components import Parameters
+from analytics_assets.kernels.change_points import LEAST_JUMP_SDS, ChangePoints, change_points
 from analytics_assets.kernels.coverage import SampleCounts, coverage_of, has_recent
-from analytics_assets.kernels.daily import daily_levels, without_weekdays
+from analytics_assets.kernels.daily import daily_levels, without_hours_of_day, without_weekdays
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, row_mean, row_median
 from analytics_assets.kernels.recent_level import Forecast, next_days, next_hour, recent_levels
-from analytics_assets.kernels.slope import directions, level_shifts, robust_slopes
+from analytics_assets.kernels.seasonal_slope import seasonal_slopes
+from analytics_assets.kernels.slope import Slopes, directions, robust_slopes
 from resources.partition import DAY_MS
 
 SHORT_WINDOW_DAYS = 5
@@ -53,12 +56,19 @@ class MetricTrendsParameters(Parameters):
         le=10,
         description="Least change over the window of any metric but those in percent, as a share of its level.",
     )
-    change_point_share: float = Field(
-        0.5,
+    change_point_sds: float = Field(
+        LEAST_JUMP_SDS,
         gt=0,
-        lt=1,
-        description="Share of the line's summed absolute residuals that two levels may leave at most to be reported "
-        "as a level shift, 0 to 1.",
+        le=100,
+        description="Least change of a level that counts as one, in standard deviations of what the days before do not "
+        "tell of the next one.",
+    )
+    hourly_days: int = Field(
+        28,
+        ge=2,
+        le=60,
+        description="Days at the end of the window whose hours the hourly slope is told from, in days; at most the "
+        "window's.",
     )
     half_life_days: float = Field(
         3.0, ge=0.5, le=10, description="Days after which a day counts half in the level that forecasts repeat."
@@ -151,9 +161,14 @@ def _why(days: int, coverage: float, minimum_coverage: float, parameters: Metric
 
 
 def _blank(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+    nothing: Any = np.nan
     if values.dtype.kind == "U":
-        return np.where(known, values, "unknown")
-    return np.where(known, values, np.datetime64("NaT") if values.dtype.kind == "M" else np.nan)
+        nothing = "unknown"
+    elif values.dtype.kind == "M":
+        nothing = np.datetime64("NaT")
+    elif values.dtype.kind == "O":
+        nothing = None
+    return np.where(known, values, nothing)
 
 
 def _figures(
@@ -164,9 +179,11 @@ def _figures(
     parameters: MetricTrendsParameters,
 ) -> dict[str, NDArray[Any]]:
     if parameters.window_days < SHORT_WINDOW_DAYS:
-        steps, spent, per_day = hours.astype(np.float64), None, HOURS_PER_DAY
+        (steps, spent), per_day = without_hours_of_day(hours), HOURS_PER_DAY
+        weekdays = np.zeros_like(daily)
     else:
         (steps, spent), per_day = without_weekdays(daily), 1
+        weekdays = daily - steps
     slopes = robust_slopes(steps, spent)
     present = ~np.isnan(steps)
     span = np.where(
@@ -176,8 +193,6 @@ def _figures(
     level = row_median(daily[:, -LEVEL_DAYS:])
     level = np.where(np.isnan(level), row_median(daily), level)
     floor = parameters.floor(unit, level)
-    shift, height = level_shifts(steps, slopes, maximum_cost_share=parameters.change_point_share)
-    shifted = (shift >= 0) & (np.abs(height) >= np.maximum(floor, slopes.noise))
     # A step belongs to the UTC day that holds its middle.
     middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
     days = (middles // DAY_MS).astype("datetime64[D]")
@@ -190,8 +205,47 @@ def _figures(
         "noise": slopes.noise,
         "p_value": slopes.p_value,
         "direction": directions(slopes, change, floor, parameters.significance),
-        "change_point_day": np.where(shifted, days[np.maximum(shift, 0)], np.datetime64("NaT")),
+        **_hourly(hours, weekdays, slopes if per_day == 1 else None, parameters.hourly_days),
+        **_changes(change_points(steps, slopes.slope, parameters.change_point_sds).of_at_least(floor), days),
         **_ahead(hours, daily, parameters.half_life_days),
+    }
+
+
+def _hourly(
+    hours: NDArray[np.float32], weekdays: NDArray[np.float64], daily: Slopes | None, most_days: int
+) -> dict[str, NDArray[Any]]:
+    """Return the slope of the hours of the last days, without the effect of `weekdays` [entity, day].
+
+    What ties the days together is told by the slopes of their `daily` values; few days tell nothing of it.
+    """
+    days = min(weekdays.shape[1], most_days)
+    effect = np.nan_to_num(weekdays[:, -days:]).astype(np.float32)
+    recent = hours[:, -days * HOURS_PER_DAY :] - np.repeat(effect, HOURS_PER_DAY, axis=1)
+    share = np.ones(len(hours)) if daily is None else daily.effective_points / np.maximum(daily.points, 1)
+    slopes = seasonal_slopes(recent, share)
+    return {
+        "hourly_days": np.full(len(hours), days, np.int32),
+        "hourly_slope_per_day": slopes.slope,
+        "hourly_slope_low_per_day": slopes.low,
+        "hourly_slope_high_per_day": slopes.high,
+        "hourly_p_value": slopes.p_value,
+    }
+
+
+def _changes(found: ChangePoints, days: NDArray[np.datetime64]) -> dict[str, NDArray[Any]]:
+    rows = np.arange(len(found.steps))
+    on = np.where(found.steps >= 0, days[np.maximum(found.steps, 0)], np.datetime64("NaT"))
+    listed = np.full(len(rows), "[]", dtype=object)
+    for row in np.flatnonzero(found.counts):
+        changes = zip(on[row].tolist(), found.heights[row].tolist(), strict=True)
+        # Six digits: the rest is noise that makes the text long.
+        known = [{"day": str(day), "height": float(f"{height:.6g}")} for day, height in changes if day is not None]
+        listed[row] = json.dumps(known)
+    return {
+        "change_point_count": found.counts,
+        "change_point_day": on[rows, found.largest],
+        "change_point_height": found.heights[rows, found.largest],
+        "change_points": listed,
     }
 
 

@@ -72,3 +72,23 @@ def without_weekdays(
     found = enough & (after < (1 - minimum_share) * before)
     spent[found] = DAYS_PER_WEEK - 1
     return np.where(found[:, None], values - per_day, values), spent
+
+
+def without_hours_of_day(hours: Floats) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return hourly values [entity, 24 x days] without their daily cycle, and the degrees of freedom that cost.
+
+    The cycle is the mean, over the days, of each hour's residuals from the line whose slope is
+    the median of all differences over whole days, in which no cycle is left. One day alone
+    cannot tell a cycle from a trend: it stays as it is, and 0 is the cost.
+    """
+    entities, width = hours.shape
+    days = width // HOURS_PER_DAY
+    values = hours.astype(np.float64)
+    if days < 2 or entities == 0:
+        return values, np.zeros(entities, dtype=np.int64)
+    apart = [lag * HOURS_PER_DAY for lag in range(1, days)]
+    per_hour = row_median(np.concatenate([(values[:, lag:] - values[:, :-lag]) / lag for lag in apart], axis=1))
+    residuals = values - np.where(np.isnan(per_hour), 0.0, per_hour)[:, None] * np.arange(width)
+    cycle = row_mean(np.swapaxes(residuals.reshape(entities, days, HOURS_PER_DAY), 1, 2))
+    cycle = cycle - row_mean(cycle)[:, None]  # the level of the series stays
+    return values - np.tile(cycle, days), np.full(entities, HOURS_PER_DAY - 1, dtype=np.int64)

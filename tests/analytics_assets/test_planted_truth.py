@@ -56,6 +56,27 @@ def test_planted_trends_are_found_with_precision_and_recall(fleet):
         assert found[key] == pytest.approx(planted[key], rel=0.1)
 
 
+def test_a_resize_is_the_only_change_of_level(fleet):
+    """Stops change points that are noise, cycles, trends or incidents, and one that misses a doubled memory."""
+    truth, trends, _ = fleet
+    planted = {(row["tenant"], row["vm_id"], "memory_bytes"): row["at"].date() for row in truth["resizes"]}
+    found = {(row["tenant"], row["entity_id"], row["metric"]): row for row in trends if row["change_point_count"]}
+    assert len(planted) == 3
+    for key, day in planted.items():
+        assert (found[key]["change_point_count"], found[key]["change_point_day"]) == (1, day)
+    assert len(found.keys() - planted.keys()) <= 0.01 * len(trends)
+
+
+def test_the_slopes_of_hours_agree_with_those_of_days(fleet):
+    """Stops the daily cycle, or the weekend, from getting into the slope of the hours."""
+    _, trends, _ = fleet
+    answered = [row for row in trends if row["status"] == "ok" and row["direction"] != "stable"]
+    assert len(answered) >= 12
+    for row in answered:
+        assert row["hourly_slope_per_day"] == pytest.approx(row["slope_per_day"], rel=0.1)
+        assert row["hourly_p_value"] < 0.05
+
+
 def test_filling_disks_are_full_on_the_planted_day(fleet):
     """Stops a time remaining that is off by more than a day or a tenth; usable is 90 % of the disk by default."""
     truth, _, capacity = fleet

@@ -8,7 +8,7 @@ TREND_ROWS = """
         SELECT entity_kind::VARCHAR AS entity_kind, entity_id::VARCHAR AS entity_id, metric::VARCHAR AS metric, unit,
             status::VARCHAR AS status, reason, window_days, days_used, coverage, level, slope_per_day,
             slope_low_per_day, slope_high_per_day, change_over_window, direction::VARCHAR AS direction,
-            change_point_day, {source} AS source
+            change_point_day, change_point_count, {source} AS source
         FROM {table}
         WHERE {days}"""
 
@@ -130,7 +130,7 @@ CHANGES = """
 SELECT
     entity_kind, entity_id, metric, unit, direction, level, most, slope_per_day, slope_low_per_day, slope_high_per_day,
     change_over_window, 100 * abs(change_over_window) / nullif(measure, 0) AS change_percent,
-    change_point_day, window_days, days_used
+    change_point_day, change_point_count, window_days, days_used
 FROM (
     SELECT *, coalesce(most, max(level) OVER (PARTITION BY entity_kind, metric)) AS measure FROM {measured}
     WHERE status = 'ok'

@@ -273,12 +273,18 @@ def change(row: dict[str, Any], tenant_scope: bool) -> str:
     start = f"{metric(row)} of {entity(row, tenant_scope, limit=True)}"
     now = words.quantity(row["level"], row["unit"])
     if row["direction"] not in ("rising", "falling"):
-        return f"{start} jumped once, on {row['change_point_day'].isoformat()}, and shows no trend; now {now}."
+        return f"{start} {jumps(row)}, and shows no trend; now {now}."
     change = row["change_over_window"]
     text = f"{start} is {moving(row)}: {'+' if change > 0 else '-'}{rate(abs(change), row['unit'])}, now {now}"
     if row["change_point_day"] is not None:
-        text += f"; most of it on {row['change_point_day'].isoformat()}"
+        text += f"; it {jumps(row)}"
     return f"{text}."
+
+
+def jumps(row: dict[str, Any]) -> str:
+    """Return when a metric jumped: once, or how often and most of all."""
+    day, times = row["change_point_day"].isoformat(), row["change_point_count"]
+    return f"jumped once, on {day}" if times == 1 else f"jumped {times} times, most of all on {day}"
 
 
 def unknowns(found: dict[str, Figure], tenant_scope: bool) -> list[Finding]:

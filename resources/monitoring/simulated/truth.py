@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from resources.monitoring.simulated.catalogue import TIERS
 from resources.monitoring.simulated.delivery import samples_lost
+from resources.monitoring.simulated.expected_anomalies import expected_anomalies
 from resources.monitoring.simulated.links import Link
 from resources.monitoring.simulated.nodes import Node
 from resources.monitoring.simulated.planting import ALERT_FOR_MINUTES
@@ -47,6 +48,10 @@ TRUTH_SCHEMAS: Mapping[str, pa.Schema] = {
         kind=pa.string(), severity=pa.string(), start=_TS, end=_TS, metrics=pa.list_(pa.string()),
         cause_vm_id=pa.string(),
     ),
+    "anomalies": _schema(
+        tenant=pa.string(), entity_kind=pa.string(), entity_id=pa.string(), metrics=pa.list_(pa.string()),
+        start=_TS, end=_TS, kind=pa.string(), required=pa.bool_(),
+    ),
     "alerts": _schema(
         tenant=pa.string(), incident_id=pa.string(), alertname=pa.string(), severity=pa.string(),
         labels=pa.string(), annotations=pa.string(), startsAt=_TS, endsAt=_TS,
@@ -76,6 +81,9 @@ TRUTH_SCHEMAS: Mapping[str, pa.Schema] = {
   metric without a row, and without a row in `resizes`, has a level that does not change.
 - incidents: `metrics` are the columns that show it, `cause_vm_id` the VM to blame for a node's or
   tier's. `entity_id` is `node/tier` for a tier, `source/target` for a link (this direction only).
+- anomalies: what a detector should report (`required`: in at least one of `metrics`) and what it may; no
+  metrics means any. `entity_id` is as the tables have it: `tier/node`, `source/target`; the load that a
+  tenant has on a node is a `node` of that tenant.
 - alerts: what Alertmanager would have sent, with its field names; `labels` and `annotations` are JSON.
 - gaps: `samples_lost` are those of each of the entity's series; `cause` is not_scraped or node_outage.
   A node's are also those of its tiers and interfaces, of the links from it, and of the VM counts there.
@@ -96,6 +104,7 @@ def truth_tables(fleet: SimulatedFleet) -> dict[str, pa.Table]:
     for link in fleet.links():
         for table, row in _of_link(fleet, link):
             rows[table].append({"tenant": PLATFORM, **row})
+    rows["anomalies"].extend(expected_anomalies(fleet))
     return {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in TRUTH_SCHEMAS.items()}
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 from datetime import date, timedelta
 from pathlib import Path
@@ -43,6 +44,10 @@ def trend(values, unit="percent", parameters=None, minimum_coverage=0.7, first_h
     grid = Grid.ending(END_MS, parameters.window_days)
     columns = trend_columns(Samples("cpu_percent", unit, matrix, counts), grid, parameters, minimum_coverage)
     return TABLE.conform(trends_table("vm", ["vm-1"], [columns])).to_pylist()[0]
+
+
+def change_days(row):
+    return [date.fromisoformat(change["day"]) for change in json.loads(row["change_points"])]
 
 
 @pytest.mark.parametrize("unit", ["percent", "bytes", "bytes/s", "cores", "", "furlongs"])
@@ -110,6 +115,9 @@ def test_one_day_is_insufficient_and_says_why():
     assert row["status"] == "insufficient_data"
     assert row["reason"] == "1 days with at least 12 hours of samples; needs 5"
     assert (row["direction"], row["level"], row["slope_per_day"], row["next_day"]) == ("unknown", None, None, None)
+    assert (row["hourly_slope_per_day"], row["hourly_days"], row["change_points"], row["change_point_count"]) == (
+        None,
+    ) * 4
     assert row["days_used"] == 1
 
 
@@ -150,6 +158,111 @@ def test_a_level_shift_is_dated():
     row = trend(hours_of(28, np.where(np.arange(28) >= 20, 70, 20), noise=1))
     assert row["change_point_day"] == LAST_DAY - timedelta(7)
     assert trend(hours_of(28, 20 + np.arange(28), noise=1))["change_point_day"] is None
+
+
+def test_every_change_of_level_is_dated_and_the_largest_named():
+    """A single change cannot tell up and down again, and a mean of both sides hides it."""
+    daily = np.select([np.arange(28) < 8, np.arange(28) < 18], [20, 70], 30)
+    row = trend(hours_of(28, daily, cycle=10, noise=1))
+    assert change_days(row) == [LAST_DAY - timedelta(19), LAST_DAY - timedelta(9)]
+    assert [change["height"] for change in json.loads(row["change_points"])] == pytest.approx([50, -40], abs=1)
+    assert row["change_point_count"] == 2
+    assert row["change_point_day"] == LAST_DAY - timedelta(19)
+    assert row["change_point_height"] == pytest.approx(50, abs=1)
+    ramp = trend(hours_of(28, 20 + np.arange(28), noise=1))
+    assert (ramp["change_points"], ramp["change_point_count"], ramp["change_point_height"]) == ("[]", 0, None)
+
+
+def test_a_change_of_level_below_the_floor_is_none():
+    """On a machine at rest a change by a tenth of a point is as clear as it is meaningless."""
+    values = hours_of(28, np.where(np.arange(28) >= 20, 1.5, 1.0), noise=0.01)
+    assert trend(values)["change_point_count"] == 0
+    assert trend(values, parameters=MetricTrendsParameters(minimum_change_percent=0.1))["change_point_count"] == 1
+
+
+def test_the_restarts_of_a_leak_are_changes_on_its_slope():
+    """It has no lasting trend, and must not look like a series in which nothing happens."""
+    hour = np.arange(672)
+    row = trend(hours_of(28, 30, cycle=5, noise=1) + (hour % 216) / 216 * 40)
+    assert [(day - LAST_DAY).days for day in change_days(row)] == [-18, -9]
+    assert row["direction"] == "stable"
+
+
+def test_the_slope_of_the_hours_agrees_with_that_of_the_days():
+    values = hours_of(28, 40, cycle=25, noise=2) + np.arange(672) / 24 * 0.5
+    row = trend(values)
+    assert row["hourly_days"] == 28
+    assert row["hourly_slope_per_day"] == pytest.approx(0.5, abs=0.02)
+    assert row["hourly_slope_low_per_day"] < 0.5 < row["hourly_slope_high_per_day"]
+    assert row["hourly_p_value"] < 0.001
+    recent = trend(values, parameters=MetricTrendsParameters(hourly_days=7))
+    assert recent["hourly_days"] == 7
+    assert recent["slope_per_day"] == row["slope_per_day"]
+    assert recent["hourly_slope_per_day"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_quiet_weekend_at_the_end_is_no_fall_of_the_hours():
+    weekend = np.arange(28) % 7 >= 5
+    row = trend(hours_of(28, np.where(weekend, 20, 60), noise=1), parameters=MetricTrendsParameters(hourly_days=7))
+    assert row["hourly_slope_per_day"] == pytest.approx(0, abs=0.3)
+    assert row["direction"] == "stable"
+
+
+@pytest.mark.parametrize("days", [2, 3, 4])
+def test_of_a_few_days_the_daily_cycle_is_removed(days):
+    """A cycle of 30 points hides a growth of 12, and half of a cycle looks like one."""
+    parameters = MetricTrendsParameters(window_days=days, minimum_days=1)
+    ramp = np.arange(days * 24) / (days * 24) * 12
+    cycle = hours_of(days, 40, cycle=30, noise=1)
+    assert trend(cycle, parameters=parameters)["direction"] == "stable"
+    row = trend(cycle + ramp, parameters=parameters)
+    assert row["direction"] == "rising"
+    assert row["change_over_window"] == pytest.approx(12, rel=0.15)
+    assert row["hourly_slope_per_day"] == pytest.approx(12 / days, rel=0.15)
+
+
+def test_a_year_of_days_is_answered():
+    """Pairs grow with the square of the days: the hours of a year would need two million for a series."""
+    parameters = MetricTrendsParameters(window_days=400)
+    row = trend(hours_of(400, 30 + 0.05 * np.arange(400), cycle=10, noise=2), parameters=parameters)
+    assert (row["status"], row["direction"], row["days_used"], row["hourly_days"]) == ("ok", "rising", 400, 28)
+    assert row["slope_per_day"] == pytest.approx(0.05, rel=0.05)
+
+
+def test_garbage_is_answered_row_by_row_and_without_a_warning():
+    """One bad series must not cost the others their answer; the suite makes every warning an error."""
+    rng = np.random.default_rng(7)
+    good = hours_of(28, 30 + np.arange(28), cycle=10, noise=1)
+    alternating = np.where(np.arange(672) % 2, np.nan, good)
+    sparse = np.where(rng.random(672) < 0.3, good, np.nan)
+    huge, tiny = np.full(672, 3e38), np.full(672, 1e-38)
+    rows = [good, np.full(672, np.nan), np.full(672, np.inf), -good, huge, tiny, alternating, sparse, good]
+    rows += [np.where(np.arange(672) == 671, good, np.nan), np.where(np.arange(672) < 300, 0, rng.pareto(1, 672))]
+    matrix = np.array(rows, np.float32)
+    counts = SampleCounts(np.where(np.isnan(matrix), 0, 12).astype(np.float32), np.full(matrix.shape, 12, np.float32))
+    grid = Grid.ending(END_MS, 28)
+
+    def columns(part):
+        one = SampleCounts(counts.seen[part], counts.expected[part])
+        return trend_columns(Samples("x", "", matrix[part], one), grid, MetricTrendsParameters(), 0.4)
+
+    together = columns(slice(None))
+    names = [f"vm-{number:02}" for number in range(len(rows))]
+    table = pa.Table.from_pylist(trends_table("vm", names, [together]).to_pylist())
+    for number in range(len(rows)):
+        alone = trends_table("vm", names[number : number + 1], [columns(slice(number, number + 1))])
+        assert alone.to_pylist() == table.slice(number, 1).to_pylist()
+    assert list(together["status"][[0, 1, 2, 6, 8, 9]]) == [
+        "ok",
+        "no_data",
+        "degenerate",
+        "ok",
+        "ok",
+        "insufficient_data",
+    ]
+    assert together["direction"][0] == together["direction"][6] == "rising"
+    empty = columns(slice(0, 0))
+    assert trends_table("vm", [], [empty]).num_rows == 0
 
 
 def test_next_hour_follows_the_cycle_and_next_day_the_level():
@@ -283,22 +396,28 @@ def test_real_vms_are_answered_and_their_intervals_hold():
     trace = pq.read_table(shared_data(), columns=["ts", "vm_id", "cpu_usage_pct"])
     instants = np.asarray(trace["ts"].cast(pa.int64())) // 300_000 * 300_000
     vms = entity_ids(trace["vm_id"])
-    held, status, directions = [], [], []
+    held = {"next_hour": [], "next_day": [], "next_week": []}
+    status, directions, changes = [], [], []
     for weeks in range(4, 12):
         first = int(instants.min()) // 86_400_000 * 86_400_000 + (weeks - 4) * 7 * 86_400_000
-        grid = Grid(first, 300_000, 29 * 288)
+        grid = Grid(first, 300_000, 35 * 288)
         cells = locate(trace["vm_id"], pa.chunked_array([pa.array(instants).cast(pa.timestamp("ms"))]), grid, vms)
         hours = row_mean(place(cells, trace["cpu_usage_pct"]).reshape(len(vms), -1, 12)).astype(np.float32)
-        history, future = hours[:, :672], row_mean(hours[:, 672:], 18)
+        history = hours[:, :672]
         ones = np.ones(history.shape, np.float32)
         counts = SampleCounts(np.where(np.isnan(history), 0, ones).astype(np.float32), ones)
         window = Grid(first, 3_600_000, 672)
         found = trend_columns(Samples("cpu_percent", "percent", history, counts), window, MetricTrendsParameters(), 0.7)
         TABLE.conform(trends_table("vm", vms, [found]))
-        known = ~np.isnan(found["next_day_low"]) & ~np.isnan(future)
-        held += list(((found["next_day_low"] <= future) & (future <= found["next_day_high"]))[known])
+        for name, ahead in (("next_hour", 1), ("next_day", 24), ("next_week", 168)):
+            future = row_mean(hours[:, 672 : 672 + ahead], (3 * ahead + 3) // 4)
+            known = ~np.isnan(found[f"{name}_low"]) & ~np.isnan(future)
+            held[name] += list(((found[f"{name}_low"] <= future) & (future <= found[f"{name}_high"]))[known])
+        changes += list(found["change_point_count"][found["status"] == "ok"] > 0)
         status += list(found["status"])
         directions += list(found["direction"][found["status"] == "ok"])
     assert np.mean(np.array(status) == "ok") > 0.8
-    assert 0.72 < np.mean(held) < 0.92
+    for name, values in held.items():
+        assert 0.75 < np.mean(values) < 0.85, name
+    assert np.mean(changes) < 0.15
     assert np.mean(np.array(directions) == "stable") > 0.7

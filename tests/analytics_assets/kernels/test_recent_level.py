@@ -72,9 +72,11 @@ def test_the_next_hour_keeps_most_of_the_last_hours_deviation():
 
 
 def test_the_interval_is_made_of_order_statistics():
-    errors = np.arange(-4.0, 6)[None, :]  # ten errors: the first and the last
-    found = with_errors(np.array([100.0]), errors, 0.8)
-    assert (found.low[0], found.high[0]) == (96, 105)
+    errors = np.arange(-4.0, 6)[None, :]
+    nine = with_errors(np.array([100.0]), errors[:, 1:], 0.8)  # the first and the last
+    assert (nine.low[0], nine.high[0]) == (97, 105)
+    ten = with_errors(np.array([100.0]), errors, 0.8)  # a tenth of the way from the first to the second
+    assert (ten.low[0], ten.high[0]) == pytest.approx((96.1, 104.9))
     few = with_errors(np.array([100.0]), errors[:, :8], 0.8)
     assert np.isnan(few.low[0])
 

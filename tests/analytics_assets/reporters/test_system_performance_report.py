@@ -229,9 +229,18 @@ def test_without_sizes_a_rise_of_memory_is_said_to_have_no_day(tmp_path):
 
 
 def test_a_jump_without_a_trend_is_said(tmp_path):
-    content = report(store(tmp_path, Fleet(trends=[trend("vm-1", change_point_day=DAY)])))
+    changes = [trend("vm-1", change_point_day=DAY, change_point_count=1)]
+    content = report(store(tmp_path, Fleet(trends=changes)))
     assert sentences(content, "performance.changes") == [
         f"CPU of vm-1 jumped once, on {DAY.isoformat()}, and shows no trend; now 30 %."
+    ]
+
+
+def test_several_jumps_are_not_called_one(tmp_path):
+    changes = [trend("vm-1", change_point_day=DAY, change_point_count=3)]
+    content = report(store(tmp_path, Fleet(trends=changes)))
+    assert sentences(content, "performance.changes") == [
+        f"CPU of vm-1 jumped 3 times, most of all on {DAY.isoformat()}, and shows no trend; now 30 %."
     ]
 
 
