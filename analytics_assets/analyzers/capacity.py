@@ -1,7 +1,8 @@
 """What runs out and when, what is left, and which VMs are the wrong size.
 
 One row per entity and resource: each VM's CPU, memory and disk, the tenant's VMs together, and, for
-the platform, each node's CPU and memory. Method:
+the platform, each node's CPU and memory, those of all nodes together (the cluster) and each storage
+tier's space. Method:
 
 1. Physical is the size at the day's end; usable leaves out the reserve for failures and the buffer.
 2. Demand is hourly; CPU in cores of the vCPUs that held in that hour, so a resize is not a trend.
@@ -12,6 +13,9 @@ the platform, each node's CPU and memory. Method:
    demand that grows, exceeds the usable part: 0 if today, null beyond the horizon. Levels go by the
    conservative one. Without growth nothing runs out, however high its peaks: that is a wrong size.
 5. Size classes: `capacity_model/size_class.py`.
+6. Demand and allocation side by side: of a node's cores and memory so many times may be allocated to
+   VMs. What remains is also told as VMs that fit: average ones, and ones of a size that was asked for.
+7. What-if scenarios (`capacity_model/scenarios.py`) have rows of their own, of what is more than one VM.
 
 Rules after vRealize/Aria Operations' capacity analytics (usable capacity, conservative bound,
 30/60/120 days); the margins and limits that differ are in `capacity_model/parameters.py`.
@@ -25,22 +29,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics_assets.analyzers.capacity_model.allocation import INVENTORY_COLUMNS as ALLOCATION_COLUMNS
+from analytics_assets.analyzers.capacity_model.allocation import Allocated, allocated_by_node
 from analytics_assets.analyzers.capacity_model.nodes import COLUMNS as NODE_COLUMNS
-from analytics_assets.analyzers.capacity_model.nodes import node_capacity
+from analytics_assets.analyzers.capacity_model.nodes import cluster, node_load
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
-from analytics_assets.analyzers.capacity_model.rows import ResourceRows
+from analytics_assets.analyzers.capacity_model.rows import RECENT_DAYS, Demand, ResourceRows, Supply
 from analytics_assets.analyzers.capacity_model.size_class import SIZE_CLASSES
 from analytics_assets.analyzers.capacity_model.sizes import COLUMNS as INVENTORY_COLUMNS
 from analytics_assets.analyzers.capacity_model.sizes import vm_sizes
-from analytics_assets.analyzers.capacity_model.vms import STEMS, VmSamples, vm_capacity
+from analytics_assets.analyzers.capacity_model.tiers import COLUMNS as TIER_COLUMNS
+from analytics_assets.analyzers.capacity_model.tiers import storage_tiers
+from analytics_assets.analyzers.capacity_model.vms import NETWORK, STEMS, UNITS, VmSamples, vm_capacity
+from analytics_assets.analyzers.capacity_model.what_if import Subject, rows_by_scenario
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
-from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, entity_ids, locate, place, row_quantile
 from resources.lake.table import ENTITY, Column, Table
 from resources.partition import PLATFORM
 
+CLUSTER = "all"
 LEVELS = ("critical", "immediate", "warning", "ok", "unknown")
-NETWORK = ("network_receive_bytes_per_second", "network_transmit_bytes_per_second")
 
 
 def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
@@ -51,16 +60,31 @@ TABLE = Table(
     name="capacity",
     description="one resource of one VM, node or tenant: what there is of it, what is used, and how long it lasts",
     columns=(
-        Column("entity_kind", ENTITY, "what the entity is; tenant: all its VMs", values=("vm", "node", "tenant")),
-        Column("entity_id", ENTITY, "id of the VM, node or tenant"),
+        Column(
+            "entity_kind",
+            ENTITY,
+            "what the entity is; tenant: all its VMs; cluster: all nodes",
+            values=("vm", "node", "cluster", "tier", "tenant"),
+        ),
+        Column("entity_id", ENTITY, "id of the VM, node, tier (tier/node) or tenant; all for the cluster"),
         Column("resource", ENTITY, "what is used", values=("cpu", "memory", "disk")),
+        Column("scenario", ENTITY, "what-if scenario whose changes the row has; empty: as it is"),
         Column("unit", pa.string(), "unit of all amounts of the row: cores or bytes"),
         Column("status", ENTITY, "whether there is an answer", values=("ok", "insufficient_data", "no_data")),
         Column("reason", pa.string(), "why there is no answer", nullable=True),
         Column("level", ENTITY, "urgency by the conservative time remaining; unknown without an answer", values=LEVELS),
+        Column(
+            "use_level",
+            ENTITY,
+            "how full it is by utilization_percent; unknown without an answer",
+            values=("ok", "warning", "critical", "unknown"),
+        ),
         _number("physical", "size at the day's end (tenant: of its VMs, stopped ones too)", minimum=0),
         _number("usable", "physical less the reserve for failures and the buffer", minimum=0),
-        _number("allocated", "tenant: sum of its VMs' sizes, stopped ones too", minimum=0),
+        _number("allocated", "sizes of the VMs of the tenant, on the node or cluster, stopped ones too", minimum=0),
+        _number("allocation_limit", "what may be allocated of it: physical less the reserve, times a ratio", minimum=0),
+        _number("allocation_remaining", "allocation_limit less allocated, at least 0", minimum=0),
+        _number("committed", "what committed scenarios add to demand_p95 once they have begun; below 0: take off"),
         _number("demand_mean", "mean of the last 7 days", minimum=0),
         _number(
             "demand_p95", "95th percentile of the last 7 days' hourly p95 (tenant: hourly sums of the means)", minimum=0
@@ -89,15 +113,26 @@ TABLE = Table(
             minimum=0,
         ),
         Column("horizon_days", pa.int32(), "how far the projection looks ahead", unit="days"),
-        _number("capacity_remaining", "usable less the highest expected daily p95 of the next 3 days", minimum=0),
+        _number(
+            "capacity_remaining",
+            "usable less the highest expected daily p95 of the next 3 days and less what is committed",
+            minimum=0,
+        ),
+        _number("average_vms_fit", "average VMs that fit into what remains and may be allocated", minimum=0),
+        _number("profile_vms_fit", "VMs of the profile's size that fit, if one is set", minimum=0),
         _number("recommended_total", "size that lasts through the warning time and 30 days by the bound", minimum=0),
+        _number(
+            "size_needed",
+            "of a VM's CPU and memory: what its peaks need, and the bound of the next 30 days; a resize goes by it",
+            minimum=0,
+        ),
         Column("size_class", ENTITY, "whether the VM has the right size", nullable=True, values=SIZE_CLASSES),
         Column("size_reason", pa.string(), "why it is in that class, with figures", nullable=True),
         Column("window_days", pa.int32(), "length of the window", unit="days", minimum=1),
         Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
         _number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
     ),
-    primary_key=("entity_kind", "entity_id", "resource"),
+    primary_key=("entity_kind", "entity_id", "resource", "scenario"),
     measured=True,
 )
 
@@ -109,6 +144,7 @@ class Part:
     kind: str
     entities: Sequence[str]
     rows: ResourceRows
+    scenario: str = ""
     classes: Sequence[str] = ()
     reasons: Sequence[str] = ()
 
@@ -134,6 +170,7 @@ def capacity_table(parts: Sequence[Part]) -> pa.Table:
             **part.rows.columns,
             "entity_kind": [part.kind] * count,
             "entity_id": list(part.entities),
+            "scenario": [part.scenario] * count,
             "size_class": part.classes or [None] * count,
             "size_reason": part.reasons or [None] * count,
         }
@@ -144,18 +181,18 @@ def capacity_table(parts: Sequence[Part]) -> pa.Table:
 
 
 def compute(workplace: Workplace, parameters: CapacityParameters) -> Result:
-    """Make one partition: the tenant's VMs, their total, and the nodes where the partition has any."""
-    vms, nodes = _vms(workplace, parameters), _nodes(workplace, parameters)
-    parts = (*vms.parts, *nodes.parts)
-    levels = [level for part in parts for level in part.rows.columns["level"]]
+    """Make one partition: the tenant's VMs, their total, and the nodes and tiers where the partition has any."""
+    vms, nodes, tiers = (look(workplace, parameters) for look in (_vms, _nodes, _tiers))
+    parts = (*vms.parts, *nodes.parts, *tiers.parts)
+    levels = [level for part in parts if not part.scenario for level in part.rows.columns["level"]]
     classes = list(vms.parts[0].classes) if vms.parts else []
     return Result(
         data=capacity_table(parts),
         facts=workplace.facts(
             as_of_ms=workplace.as_of_ms("nodes" if nodes.parts and not vms.parts else "samples"),
-            samples_seen=vms.seen + nodes.seen,
-            samples_expected=vms.expected + nodes.expected,
-            notes=(*vms.notes, *nodes.notes),
+            samples_seen=vms.seen + nodes.seen + tiers.seen,
+            samples_expected=vms.expected + nodes.expected + tiers.expected,
+            notes=(*vms.notes, *nodes.notes, *tiers.notes),
         ),
         numbers={
             **{level: levels.count(level) for level in LEVELS if level != "ok"},
@@ -181,12 +218,18 @@ def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
     columns = {name: place(cells, rows.column(name)) for name in names}
     del rows, cells
     sizes = vm_sizes(inventory, day, grid, vms)
-    found = vm_capacity(VmSamples(columns, counts), sizes, parameters, workplace.minimum_coverage)
+    buckets = 3600 // workplace.resolution_seconds
+    found = vm_capacity(VmSamples(columns, counts, buckets), sizes, parameters, workplace.minimum_coverage)
     unsized = int(np.count_nonzero(~sizes.listed))
+    total: list[Part] = []
+    for resource, (demand, supply) in found.total.items():
+        sized = int(np.count_nonzero(sizes.at_end[resource] > 0))
+        whole = ("tenant", [workplace.partition.tenant], resource)
+        total += _under_scenarios(workplace, parameters, *whole, demand, supply, sized)
     return Found(
         parts=(
-            *(Part("vm", vms, rows, found.size_class, found.size_reason) for rows in found.vms.values()),
-            *(Part("tenant", [workplace.partition.tenant], rows) for rows in found.total.values()),
+            *(Part("vm", vms, rows, "", found.size_class, found.size_reason) for rows in found.vms.values()),
+            *total,
         ),
         seen=int(counts.seen.sum(dtype=np.float64)),
         expected=int(counts.expected.sum(dtype=np.float64)),
@@ -203,9 +246,64 @@ def _nodes(workplace: Workplace, parameters: CapacityParameters) -> Found:
         return Found(notes=("no node has a load of its own here: no rows of nodes",) if own else ())
     grid = Grid.ending(workplace.as_of_ms("nodes"), parameters.window_days, workplace.resolution_seconds * 1000)
     load = workplace.read_window("nodes", parameters.window_days, NODE_COLUMNS)
-    found = node_capacity(load, grid, parameters, workplace.minimum_coverage)
-    parts = tuple(Part("node", found.nodes, rows) for rows in found.rows.values())
-    return Found(parts, found.seen, found.expected)
+    allocated, notes = _allocated(workplace)
+    found = node_load(load, grid, allocated, parameters)
+    parts: list[Part] = []
+    for resource in found.demand:
+        together = cluster(found, resource, workplace.minimum_coverage)
+        whole = _under_scenarios(workplace, parameters, "cluster", [CLUSTER], resource, *together, allocated.vms)
+        average = whole[0].rows.columns["demand_p95"][0] / allocated.vms if allocated.vms else np.nan
+        parts += _under_scenarios(
+            workplace, parameters, "node", found.nodes, resource, found.demand[resource], found.supply[resource],
+            allocated.vms, (average, float(np.nansum(together[1].allocated)) / max(allocated.vms, 1)),
+        )  # fmt: skip
+        parts += whole
+    return Found(tuple(parts), found.seen, found.expected, notes)
+
+
+def _allocated(workplace: Workplace) -> tuple[Allocated, tuple[str, ...]]:
+    """Return what the VMs of all tenants take by size; only the platform looks at other tenants' rows."""
+    lake, day, table = workplace.lake, workplace.partition.day, workplace.tables("inventory")[0]
+    tenants = [name for name in lake.tenants() if name != PLATFORM] if workplace.partition.tenant == PLATFORM else []
+    there = [tenant for tenant in tenants if lake.has(table.name, tenant, day)]
+    found = allocated_by_node(lake.read(table, tenant, [day], ALLOCATION_COLUMNS)[0] for tenant in there)
+    if not tenants:
+        return found, ()
+    missing = sorted(set(tenants) - set(there))
+    told = f"; {', '.join(missing)} had no inventory that day" if missing else ""
+    return found, (f"allocated are the VMs of {len(there)} tenant(s): {', '.join(there) or 'none'}{told}",)
+
+
+def _tiers(workplace: Workplace, parameters: CapacityParameters) -> Found:
+    if not workplace.tables("storage") or workplace.partition.tenant != PLATFORM:
+        return Found()
+    grid = Grid.ending(workplace.as_of_ms("storage"), parameters.window_days, workplace.resolution_seconds * 1000)
+    found = storage_tiers(workplace.read_window("storage", parameters.window_days, TIER_COLUMNS), grid)
+    if not found.tiers:
+        return Found(notes=("no storage tier has samples: no rows of tiers",))
+    parts = _under_scenarios(workplace, parameters, "tier", found.tiers, "disk", found.demand, found.supply, 0)
+    seen, expected = (int(values.sum()) for values in (found.demand.seen, found.demand.expected))
+    return Found(tuple(parts), seen, expected)
+
+
+def _under_scenarios(
+    workplace: Workplace,
+    parameters: CapacityParameters,
+    kind: str,
+    entities: Sequence[str],
+    resource: str,
+    demand: Demand,
+    supply: Supply,
+    vms: int,
+    average: tuple[float, float] | None = None,
+) -> list[Part]:
+    """Return the parts of one resource, as it is and by scenario; the average VM is one of `vms`, or is given."""
+    if average is None:
+        used = row_quantile(demand.p95[:, -RECENT_DAYS * HOURS_PER_DAY :], 0.95)
+        average = (float(used[0]) / vms, float(supply.allocated[0]) / vms) if vms else (np.nan, np.nan)
+    subject = Subject(kind, entities, resource, UNITS[resource], demand, supply, *average)
+    rows = rows_by_scenario(subject, workplace.partition, parameters, workplace.minimum_coverage)
+    return [Part(kind, part.entities, part.rows, part.scenario) for part in rows]
 
 
 COMPONENT = Component(
@@ -222,6 +320,7 @@ COMPONENT = Component(
         Input("samples", ("vm_resources_hourly",), "what the VMs used, by hour"),
         Input("inventory", ("vm_inventory",), "how large the VMs are, and whether they run"),
         Input("nodes", ("system_load",), "load and size of the nodes, for the platform", optional=True),
+        Input("storage", ("storage_utilization",), "use of the storage tiers, for the platform", optional=True),
     ),
     table=TABLE,
     compute=compute,

@@ -12,11 +12,12 @@ def held_values(
     """Return [entity, step]: the last of `values` that held at the step's end; NaN before the first.
 
     Rows may come in any order; of two of one entity with the same instant the later row counts.
-    NaN in `values` is "not said" and changes nothing. `shape` is the number of entities and the grid.
+    NaN in `values` is "not known from then on": a row replaces all of the one before. `shape` is the
+    number of entities and the grid.
     """
     entities, grid = shape
     step = (since_ms - grid.start_ms) // grid.step_ms
-    told = np.flatnonzero(~np.isnan(values) & (entity >= 0) & (step < grid.count))
+    told = np.flatnonzero((entity >= 0) & (step < grid.count))
     order = told[np.lexsort((told, since_ms[told], entity[told]))]
     # Positions in this order grow with time within an entity, so the highest so far is the one that holds.
     position = np.full((entities, grid.count), -1, dtype=np.int32)

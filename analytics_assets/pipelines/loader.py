@@ -26,6 +26,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from analytics_assets.components import STAGES, Component, Input, Instance, Parameters, Stage, table_name
+from analytics_assets.parameter_files import RowsOrFile
+from analytics_assets.pipelines.listed_rows import Written, written_rows
 from analytics_assets.pipelines.yaml_lines import Place, read_yaml
 from resources.errors import InvalidInput
 from resources.partition import check_tenant
@@ -151,18 +153,25 @@ def _draft(place: Place, stage: Stage, components: Mapping[str, Component]) -> _
 def _parameters(place: Place | None, component: Component) -> Parameters:
     if place is None:
         return component.parameters()
-    written = place.mapping()
+    written = {name: _written(value, name, component) for name, value in place.mapping().items()}
     try:
         return component.parameters.model_validate({name: value.value() for name, value in written.items()})
     except ValidationError as error:
         problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        at = written.get(name, place)
-        if problem["type"] == "extra_forbidden":
+        name, *rest = problem["loc"] or ("",)
+        at: Written = written.get(str(name), place)
+        if problem["type"] == "extra_forbidden" and not rest:
             known = ", ".join(component.parameters.model_fields) or "none"
-            raise at.error(f"component {component.name} has no parameter {name!r}. It has: {known}.") from None
-        given = f" = {problem['input']!r}" if name in written else ""
-        raise at.error(f"parameter {name}{given} of component {component.name}: {problem['msg']}") from None
+            raise at.error_at((), f"component {component.name} has no parameter {name!r}. It has: {known}.") from None
+        given = f" = {problem['input']!r}" if name in written and not isinstance(problem["input"], dict) else ""
+        which = ".".join(str(part) for part in problem["loc"])
+        raise at.error_at(rest, f"parameter {which}{given} of component {component.name}: {problem['msg']}") from None
+
+
+def _written(value: Place, name: str, component: Component) -> Written:
+    field = component.parameters.model_fields.get(name)
+    listed = field is not None and any(isinstance(mark, RowsOrFile) for mark in field.metadata)
+    return written_rows(value) if listed else value
 
 
 def _written_inputs(place: Place | None, component: Component) -> dict[str, tuple[Place, ...]]:

@@ -1,6 +1,6 @@
 """YAML with the line of every value, so that an error in a pipeline file can say where it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,18 @@ class Place:
 
     def error(self, problem: str) -> PipelineFileError:
         return PipelineFileError(self.path, self.line, problem)
+
+    def error_at(self, path: Sequence[int | str], problem: str) -> PipelineFileError:
+        """Return the error of the part that `path` (list positions and keys) leads to, as far as it leads."""
+        at = self
+        for step in path:
+            if isinstance(step, int) and isinstance(at._node, yaml.SequenceNode):
+                at = list(at.items())[step]
+            elif isinstance(step, str) and isinstance(at._node, yaml.MappingNode) and step in at.mapping():
+                at = at.mapping()[step]
+            else:
+                break
+        return at.error(problem)
 
     def mapping(self, *known: str) -> "dict[str, Place]":
         """Return this mapping's values by key, refusing keys besides `known` (if any) and keys given twice."""
@@ -70,16 +82,21 @@ class Place:
             loader.dispose()
 
 
+def read_text(path: Path) -> str:
+    """Return the text in `path`; `PipelineFileError` where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineFileError(path, 1, f"cannot be read: {error}") from error
+
+
 def read_yaml(path: Path) -> Place:
     """Return the document in `path`.
 
     Raises:
         PipelineFileError: it cannot be read, or is not one YAML document.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineFileError(path, 1, f"cannot be read: {error}") from error
+    text = read_text(path)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

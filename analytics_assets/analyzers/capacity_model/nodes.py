@@ -1,4 +1,4 @@
-"""The nodes: their own demand and size, from 5-minute rows of the system load."""
+"""The nodes: their own demand and size, from 5-minute rows of the system load, and all of them together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analytics_assets.analyzers.capacity_model.allocation import Allocated
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
-from analytics_assets.analyzers.capacity_model.rows import Demand, ResourceRows, Supply, resource_rows
+from analytics_assets.analyzers.capacity_model.rows import Demand, Supply
+from analytics_assets.analyzers.capacity_model.vms import total_demand
 from analytics_assets.kernels.coverage import sample_counts
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row_max, row_mean, row_quantile
 
@@ -28,36 +30,59 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class NodeCapacity:
-    """The nodes, their rows by resource, and the samples behind them."""
+class Nodes:
+    """The nodes, and of each resource what they demand and have; `seen` and `expected` are their samples."""
 
     nodes: tuple[str, ...]
-    rows: Mapping[str, ResourceRows]
+    demand: Mapping[str, Demand]
+    supply: Mapping[str, Supply]
     seen: int
     expected: int
 
 
-def node_capacity(load: pa.Table, grid: Grid, parameters: CapacityParameters, minimum_coverage: float) -> NodeCapacity:
-    """Return the capacity of the nodes of `load`, of which rows of another scope than `node` are left out."""
+def node_load(load: pa.Table, grid: Grid, allocated: Allocated, parameters: CapacityParameters) -> Nodes:
+    """Return the nodes of `load`, of which rows of another scope than `node` are left out."""
     own = load.filter(pc.equal(load.column("scope").cast(pa.string()), "node"))
     nodes = entity_ids(own.column("node_id"))
     cells = locate(own.column("node_id"), own.column("ts"), grid, nodes)
     counts = sample_counts(cells, own.column("samples_seen"), own.column("samples_expected"))
-    rows = {}
-    for resource, unit in UNITS.items():
-        mean = place(cells, own.column(f"{USED[resource]}_mean")).reshape(len(nodes), -1, grid.steps_per_hour)
-        most = place(cells, own.column(f"{USED[resource]}_max")).reshape(mean.shape)
-        seen = counts.seen_where(~np.isnan(mean).reshape(len(nodes), -1))
-        demand = Demand(row_mean(mean), row_max(most), row_quantile(mean, 0.95), seen, counts.expected_per_entity)
-        size = _last_known(place(cells, own.column(TOTALS[resource])))
+    demand, supply = {}, {}
+    shape = (len(nodes), grid.count // grid.steps_per_hour, grid.steps_per_hour)
+    for resource in UNITS:
+        mean = place(cells, own.column(f"{USED[resource]}_mean")).reshape(shape)
+        most = place(cells, own.column(f"{USED[resource]}_max")).reshape(shape)
+        seen = counts.seen_where(~np.isnan(mean).reshape(len(nodes), grid.count))
+        demand[resource] = Demand(
+            row_mean(mean),
+            row_max(most),
+            row_quantile(mean, 0.95),
+            seen,
+            counts.expected_per_entity,
+            grid.steps_per_hour,
+        )
+        size = last_known(place(cells, own.column(TOTALS[resource])))
         missing = np.full(len(nodes), None, dtype=object)
         missing[~(size > 0)] = f"the node's {resource} size is not measured"
-        supply = Supply(np.where(size > 0, size, np.nan), np.full(len(nodes), np.nan), missing)
-        rows[resource] = resource_rows(resource, unit, demand, supply, parameters, minimum_coverage, node=True)
-    return NodeCapacity(nodes, rows, int(counts.seen.sum(dtype=np.float64)), int(counts.expected.sum(dtype=np.float64)))
+        # Where no tenant's inventory names any node, it is unknown what is allocated, and not nothing.
+        none = 0.0 if allocated.by_node[resource] else np.nan
+        held = np.array([allocated.by_node[resource].get(node, none) for node in nodes], dtype=np.float64)
+        supply[resource] = Supply(np.where(size > 0, size, np.nan), held, missing, parameters.overcommit(resource))
+    seen_all, expected_all = (int(values.sum(dtype=np.float64)) for values in (counts.seen, counts.expected))
+    return Nodes(nodes, demand, supply, seen_all, expected_all)
 
 
-def _last_known(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def cluster(nodes: Nodes, resource: str, minimum_coverage: float) -> tuple[Demand, Supply]:
+    """Return what all nodes whose size is known demand and have together."""
+    supply, demand = nodes.supply[resource], nodes.demand[resource]
+    known = supply.physical > 0
+    running = np.zeros(demand.mean.shape, dtype=np.float32)
+    together = total_demand(demand, known, running, minimum_coverage)
+    missing = np.array([None if known.any() else f"no node has a known {resource} size"], dtype=object)
+    physical = np.array([supply.physical[known].sum() if known.any() else np.nan])
+    return together, Supply(physical, np.array([supply.allocated[known].sum()]), missing, supply.overcommit)
+
+
+def last_known(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return each row's last value that is there, NaN where none is."""
     known = ~np.isnan(values)
     last = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)

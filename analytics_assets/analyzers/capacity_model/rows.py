@@ -1,18 +1,26 @@
 """From the hourly demand for one resource, and what there is of it, to the columns of the capacity table."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
+from analytics_assets.analyzers.capacity_model.scenarios import Effects
 from analytics_assets.kernels.coverage import coverage_of, has_recent
-from analytics_assets.kernels.matrix import HOURS_PER_DAY, Floats, row_max, row_mean, row_quantile, row_quantiles
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, Floats, row_max, row_mean, row_quantile
 from analytics_assets.kernels.projection import Projection, first_above, project
+from analytics_assets.kernels.sizing.peaks import Hours, bucket_quantile, hourly_peaks
+from analytics_assets.kernels.sizing.rule import Peaks, needed
 
 RECENT_DAYS = 7
 ROWS_AT_ONCE = 4_000
+CPU_SHARE_ABOVE = 0.005
+"""At most this share of the window's CPU samples lies above a recommended size: CPU that lacks only waits."""
+
 ABOVE_ROUNDING = 1 + 1e-9
 """A recommended size is this much more, so that its usable part is not below the need by rounding."""
 
@@ -21,22 +29,44 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Demand:
-    """Hourly demand [entity, hour] in the resource's unit, and the samples behind it, per entity."""
+    """Hourly demand [entity, hour] in the resource's unit, and the samples behind it, per entity.
+
+    Each hour was summarized from so many `buckets`.
+    """
 
     mean: Floats
     maximum: Floats
     p95: Floats
     seen: NDArray[np.int64]
     expected: NDArray[np.int64]
+    buckets: int = 12
+
+    def of(self, entities: Sequence[int]) -> "Demand":
+        """Return the demand of the entities at these positions."""
+        at = np.asarray(entities, dtype=np.int64)
+        return Demand(self.mean[at], self.maximum[at], self.p95[at], self.seen[at], self.expected[at], self.buckets)
+
+    @property
+    def hours(self) -> Hours:
+        return Hours(self.mean, self.p95, self.maximum, self.buckets)
 
 
 @dataclass(frozen=True)
 class Supply:
-    """What there is, per entity: `physical`, what is `allocated` of it, and why there is no `physical` (or None)."""
+    """What there is, per entity: `physical`, what is `allocated` of it, and why there is no `physical` (or None).
+
+    So many times what there is may be allocated, less the reserve for failures; NaN: without limit.
+    """
 
     physical: Vector
     allocated: Vector
     missing: NDArray[np.object_]
+    overcommit: float = math.nan
+
+    def of(self, entities: Sequence[int]) -> "Supply":
+        """Return the supply of the entities at these positions."""
+        at = np.asarray(entities, dtype=np.int64)
+        return Supply(self.physical[at], self.allocated[at], self.missing[at], self.overcommit)
 
 
 @dataclass(frozen=True)
@@ -45,7 +75,7 @@ class ResourceRows:
 
     columns: dict[str, Any]
     p95: Vector
-    p995: Vector
+    high: Vector
     peak: Vector
     hours: NDArray[np.int64]
 
@@ -59,12 +89,14 @@ def resource_rows(
     minimum_coverage: float,
     *,
     node: bool = False,
-    at_least: str = "",
+    at_least: Literal["", "rule", "peak"] = "",
+    changes: Effects | None = None,
 ) -> ResourceRows:
-    """Return the rows of one resource for some entities.
+    """Return the rows of one resource for some entities, with the `changes` of scenarios if there are some.
 
-    `at_least` says what the recommended size covers besides the projection: `p995` or `peak` of the
-    demand times the headroom; `cpu` sizes of VMs are then whole vCPUs.
+    `at_least` says what the recommended size covers besides the projection: what the sizing `rule`
+    (`kernels/sizing/rule.py`) asks for and all but 0.5 % of the time, or the `peak` times the headroom.
+    `cpu` sizes of VMs are then whole vCPUs.
     """
     entities, width = demand.mean.shape
     by_day = demand.p95.reshape(entities, width // HOURS_PER_DAY, HOURS_PER_DAY)
@@ -76,11 +108,14 @@ def resource_rows(
     known = status == "ok"
 
     recent = slice(-RECENT_DAYS * HOURS_PER_DAY, None)
-    demand_p95, recent_p995 = row_quantiles(demand.p95[:, recent], (0.95, 0.995))
-    whole_p95, whole_p995 = row_quantiles(demand.p95, (0.95, 0.995))
-    p95, p995 = np.fmax(whole_p95, demand_p95), np.fmax(whole_p995, recent_p995)
+    demand_p95 = row_quantile(demand.p95[:, recent], 0.95)
+    p95 = np.fmax(row_quantile(demand.p95, 0.95), demand_p95)
     peak = row_max(demand.maximum)
-    usable = supply.physical * parameters.usable_share(node=node)
+    high = hourly_peaks(demand.hours).high if at_least == "rule" else np.full(entities, np.nan)
+    usable_share = parameters.usable_share(node=node)
+    added = 0.0 if changes is None else changes.added
+    physical = supply.physical + added
+    allocated = supply.allocated + (0.0 if changes is None or changes.planned else changes.allocated)
     projection = project(
         daily,
         minimum_days=parameters.minimum_days,
@@ -88,37 +123,50 @@ def resource_rows(
         minimum_change_share=parameters.minimum_change_share,
         bound_share=parameters.bound_share,
     )
-    ahead = _ahead(projection, usable, parameters)
-    recommended = ahead.pop("_needed") / parameters.usable_share(node=node) * ABOVE_ROUNDING
-    if at_least:
-        recommended = np.fmax(recommended, (p995 if at_least == "p995" else peak) * parameters.size_headroom)
-        if resource == "cpu":
-            recommended = np.maximum(np.ceil(recommended), 1.0)
-    ahead["recommended_total"] = recommended
-    sized = supply.physical > 0
+    ahead = _ahead(projection, supply.physical, usable_share, parameters, changes)
+    lasting, soon = (ahead.pop(name) / usable_share * ABOVE_ROUNDING for name in ("_lasting", "_soon"))
+    if at_least == "rule":
+        # The size that is there says nothing of the size that is needed: a fresh one must be needed just the same.
+        need = needed(Peaks(high, peak), np.full(entities, np.nan), parameters.size_rule)
+        peak_need = np.fmax(need, bucket_quantile(demand.hours, 1 - CPU_SHARE_ABOVE))
+    else:
+        peak_need = peak * parameters.size_headroom if at_least else np.full(entities, np.nan)
+    whole = resource == "cpu" and bool(at_least)
+    ahead["recommended_total"] = _at_least(lasting, peak_need, whole=whole)
+    ahead["size_needed"] = _at_least(soon, peak_need, whole=whole) if at_least else np.full(entities, np.nan)
+    sized = physical > 0
+    utilization = np.where(sized, 100 * demand_p95 / np.where(sized, physical, 1.0), np.nan)
+    limit = supply.overcommit * physical * (1 - parameters.reserve_percent(node=node) / 100)
+    planned = np.full(entities, np.nan) if changes is None or not changes.planned else changes.on_once_begun(demand_p95)
     columns = {
         "resource": np.full(entities, resource, dtype=object),
         "unit": np.full(entities, unit, dtype=object),
         "status": status,
         "reason": reason,
         "level": _levels(ahead["time_remaining_days_conservative"], known, parameters),
-        "physical": supply.physical,
-        "usable": usable,
-        "allocated": supply.allocated,
+        "use_level": _use_levels(utilization, known, parameters),
+        "physical": physical,
+        "usable": physical * usable_share,
+        "allocated": allocated,
+        "allocation_limit": limit,
+        "allocation_remaining": np.maximum(limit - allocated, 0.0),
+        "committed": planned - demand_p95,
         "demand_mean": row_mean(demand.mean[:, recent]),
         "demand_p95": demand_p95,
         "demand_peak": peak,
-        "utilization_percent": np.where(sized, 100 * demand_p95 / np.where(sized, supply.physical, 1.0), np.nan),
+        "utilization_percent": utilization,
         "slope_per_day": np.where(known, projection.slopes.slope, np.nan),
         "direction": np.where(known, projection.direction, "unknown"),
         **{name: np.where(known, values, np.nan) for name, values in ahead.items()},
+        "average_vms_fit": np.full(entities, np.nan),
+        "profile_vms_fit": np.full(entities, np.nan),
         "horizon_days": np.full(entities, parameters.horizon_days, np.int32),
         "window_days": np.full(entities, parameters.window_days, np.int32),
         "days_used": days_used.astype(np.int32),
         "coverage": coverage,
     }
     hours = np.count_nonzero(~np.isnan(demand.p95), axis=1)
-    return ResourceRows(columns, p95, p995, peak, hours)
+    return ResourceRows(columns, p95, high, peak, hours)
 
 
 def _status(
@@ -156,28 +204,57 @@ def _levels(conservative: Vector, known: NDArray[np.bool_], parameters: Capacity
     return np.where(known, level, "unknown")
 
 
-def _ahead(projection: Projection, usable: Vector, parameters: CapacityParameters) -> dict[str, Vector]:
+def _at_least(size: Vector, need: Vector, *, whole: bool) -> Vector:
+    """Return the larger of both, as whole vCPUs, at least one, if it is to be `whole`."""
+    larger = np.fmax(size, need)
+    return np.maximum(np.ceil(larger), 1.0) if whole else larger
+
+
+def _use_levels(utilization: Vector, known: NDArray[np.bool_], parameters: CapacityParameters) -> NDArray[np.str_]:
+    limits = [parameters.use_warning_percent, parameters.use_critical_percent]
+    share = np.where(np.isnan(utilization), 0.0, utilization)
+    level = np.array(["ok", "warning", "critical"])[np.searchsorted(limits, share, side="right")]
+    return np.where(known, level, "unknown")
+
+
+def _ahead(
+    projection: Projection, physical: Vector, share: float, parameters: CapacityParameters, changes: Effects | None
+) -> dict[str, Vector]:
     """Return what the projection says of the days ahead, some rows at a time: a year of days is wide."""
     parts = [
-        _ahead_of(projection.rows(slice(start, start + ROWS_AT_ONCE)), usable[start : start + ROWS_AT_ONCE], parameters)
-        for start in range(0, max(len(usable), 1), ROWS_AT_ONCE)
+        _ahead_of(
+            projection.rows(slice(start, start + ROWS_AT_ONCE)),
+            physical[start : start + ROWS_AT_ONCE],
+            share,
+            parameters,
+            None if changes is None else changes.rows(slice(start, start + ROWS_AT_ONCE)),
+        )
+        for start in range(0, max(len(physical), 1), ROWS_AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _ahead_of(projection: Projection, usable: Vector, parameters: CapacityParameters) -> dict[str, Vector]:
+def _ahead_of(
+    projection: Projection, physical: Vector, share: float, parameters: CapacityParameters, changes: Effects | None
+) -> dict[str, Vector]:
     days = np.arange(parameters.horizon_days + 1)
     expected, upper = projection.expected(days), projection.upper(days)
     # The last day is over and known: only what is expected of it can be "over now".
     upper[:, 0] = expected[:, 0]
-    # Without growth nothing runs out: peaks that pass the usable size already are a matter of size, not of time.
-    growing = (projection.slope > 0)[:, None]
     soon = expected[:, : parameters.remaining_days + 1].max(axis=1)
+    # Without growth nothing runs out: peaks that pass the usable size already are a matter of size, not of time.
+    bound = np.where((projection.slope > 0)[:, None], upper, expected)
+    usable, coming, added = physical * share, np.zeros((1, 1)), np.zeros(1)
+    if changes is not None:
+        expected, upper, bound = changes.on(expected), changes.on(upper), changes.on(bound)
+        soon, coming, added = changes.on_once_begun(soon), changes.supply * share, changes.added * share
     return {
         "projected_30d": expected[:, 30],
         "projected_30d_high": upper[:, 30],
-        "time_remaining_days_expected": first_above(expected, usable),
-        "time_remaining_days_conservative": first_above(np.where(growing, upper, expected), usable),
-        "capacity_remaining": np.maximum(usable - soon, 0.0),
-        "_needed": upper[:, : parameters.lasting_days + 1].max(axis=1),
+        # What comes on a later day is taken off the demand from then on: the usable size is that of today.
+        "time_remaining_days_expected": first_above(expected - coming, usable),
+        "time_remaining_days_conservative": first_above(bound - coming, usable),
+        "capacity_remaining": np.maximum(usable + added - soon, 0.0),
+        "_lasting": upper[:, : parameters.lasting_days + 1].max(axis=1),
+        "_soon": upper[:, : parameters.resize_days + 1].max(axis=1),
     }

@@ -5,7 +5,7 @@
 | 1 | powered_off | the inventory says stopped for 95 % of the last 14 days (and knows at least 5 of them) |
 | 2 | insufficient_data | CPU or memory has no answer, or fewer than 100 hours have samples |
 | 3 | idle | last 14 days: 97 % of the hours below 0.03 vCPU and 95 % below 2000 B/s received and 1000 B/s sent |
-| 4 | undersized | CPU p95 above 85 %, or p99.5 from 95 %, or memory peak above 90 %, or disk for less than 30 days |
+| 4 | undersized | CPU p95 above 85 %, or p99 from 95 %, or memory peak above 90 %, or disk for less than 30 days |
 | 5 | oversized | the recommended vCPUs and the recommended memory are both at most half of the size |
 | 6 | optimal | everything else |
 
@@ -13,9 +13,10 @@ An hour counts by its own 95th percentile, so that a busy five minutes in an idl
 A stopped VM has no samples to judge by, so powered_off comes before insufficient_data. A VM whose
 network is not measured is never idle, one whose disk is not measured is judged without it.
 
-A recommended size covers the bound for the warning time and 30 days more, and the peak need (CPU:
-p99.5, memory: maximum) times 1.2, in whole vCPUs. It does not depend on the present size: given
-that size, the same data are `optimal`. Rules after Google's idle VM recommender (idle), and own
+A recommended size covers the bound for the warning time and 30 days more, and the peak need: of CPU
+what the sizing rule (`kernels/sizing/rule.py`) asks for and 99.5 % of the time, in whole vCPUs; of
+memory, whose lack ends programs, the maximum times 1.2. It does not depend on the present size:
+given that size, the same data are `optimal`. Rules after Google's idle VM recommender (idle), and own
 limits chosen above 100/1.2 = 83.3 % so that a fresh size is never undersized.
 """
 
@@ -101,7 +102,7 @@ class _Rest:
         share = {name: 100 / np.where(values > 0, values, np.nan) for name, values in size.items()}
         self.size = size
         self.cpu_p95 = evidence.cpu.p95 * share["cpu"]
-        self.cpu_p995 = evidence.cpu.p995 * share["cpu"]
+        self.cpu_p99 = evidence.cpu.high * share["cpu"]
         self.memory_peak = evidence.memory.peak * share["memory"]
         self.disk_days = evidence.disk.columns["time_remaining_days_conservative"]
         self.disk_known = evidence.disk.columns["status"] == "ok"
@@ -121,8 +122,8 @@ class _Rest:
         high = []
         if self.cpu_p95[vm] > limits.undersized_cpu_p95_percent:
             high.append(f"CPU p95 {self.cpu_p95[vm]:.0f} % is above {limits.undersized_cpu_p95_percent:g} %")
-        if self.cpu_p995[vm] >= limits.undersized_cpu_p995_percent:
-            high.append(f"CPU p99.5 {self.cpu_p995[vm]:.0f} % reaches {limits.undersized_cpu_p995_percent:g} %")
+        if self.cpu_p99[vm] >= limits.undersized_cpu_p99_percent:
+            high.append(f"CPU p99 {self.cpu_p99[vm]:.0f} % reaches {limits.undersized_cpu_p99_percent:g} %")
         if self.memory_peak[vm] > limits.undersized_memory_percent:
             high.append(f"memory peak {self.memory_peak[vm]:.0f} % is above {limits.undersized_memory_percent:g} %")
         if self.disk_days[vm] < limits.undersized_disk_days:
@@ -139,7 +140,7 @@ class _Rest:
                 f"headroom included: both at most {limits.oversized_percent:g} % of the size{unmeasured}"
             )
         return "optimal", (
-            f"CPU p95 {self.cpu_p95[vm]:.0f} % and p99.5 {self.cpu_p995[vm]:.0f} %, memory peak "
+            f"CPU p95 {self.cpu_p95[vm]:.0f} % and p99 {self.cpu_p99[vm]:.0f} %, memory peak "
             f"{self.memory_peak[vm]:.0f} %: nothing is short, and CPU and memory cannot both shrink to "
             f"{limits.oversized_percent:g} %{unmeasured}"
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.kernels.held_values import held_values, latest_values
 from analytics_assets.kernels.matrix import Grid, positions
+from resources.partition import DAY_MS
 
 COLUMNS = ("vm_id", "valid_from", "vcpus", "memory_bytes", "disk_bytes", "state")
 SIZES = {"cpu": "vcpus", "memory": "memory_bytes", "disk": "disk_bytes"}
@@ -37,12 +38,16 @@ def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> 
     """Return the sizes of `vms` from rows of the inventory (with their `day`), of which `day` is the last.
 
     A VM had its first known vCPUs before that row too; of a row that two days tell differently the
-    later day's counts.
+    later day's counts. What a day says at its midnight holds then, whatever a day before said, so that a
+    VM which one day's inventory lacked has its size back the next day.
     """
     order = pc.sort_indices(inventory.column("day"))
     rows = inventory.take(order)
-    vm = positions(rows.column("vm_id"), vms)
+    midnight = np.asarray(rows.column("day").cast(pa.int32()).combine_chunks(), dtype=np.int64) * DAY_MS
     since = np.asarray(rows.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
+    rows = pa.concat_tables([rows, rows])
+    vm = positions(rows.column("vm_id"), vms)
+    since = np.r_[since, np.maximum(since, midnight)]
     today = np.asarray(pc.equal(rows.column("day"), pa.scalar(day, pa.date32())))
     values = {
         resource: np.asarray(rows.column(column).cast(pa.float64()).to_numpy(), dtype=np.float64)
@@ -56,14 +61,15 @@ def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> 
         ever[resource][vm[(vm >= 0) & (sizes > 0)]] = True
     vcpus = held_values(vm, since, values["cpu"], (len(vms), grid))
     known = ~np.isnan(vcpus)
-    first = vcpus[np.arange(len(vms)), np.argmax(known, axis=1)] if grid.count else np.empty(0, np.float32)
+    begin = np.argmax(known, axis=1)
+    first = vcpus[np.arange(len(vms)), begin]
     state = rows.column("state").cast(pa.string())
     stopped = np.asarray(pc.equal(state, "stopped").cast(pa.float64()).to_numpy(), dtype=np.float64)
     told = np.asarray(pc.not_equal(state, "unknown").to_numpy(), dtype=bool)
     return Sizes(
         at_end=at_end,
         ever=ever,
-        vcpus=np.where(known, vcpus, first[:, None]),
+        vcpus=np.where(np.arange(grid.count) < begin[:, None], first[:, None], vcpus),
         stopped=held_values(vm, since, np.where(told, stopped, np.nan), (len(vms), grid)),
         listed=np.any([~np.isnan(sizes) for sizes in at_end.values()], axis=0),
     )

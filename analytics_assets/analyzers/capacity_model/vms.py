@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +16,27 @@ from analytics_assets.kernels.matrix import HOURS_PER_DAY, row_mean
 
 UNITS = {"cpu": "cores", "memory": "bytes", "disk": "bytes"}
 STEMS = {"cpu": "cpu_percent", "memory": "memory_bytes", "disk": "disk_bytes"}
-AT_LEAST = {"cpu": "p995", "memory": "peak", "disk": ""}
+NETWORK = ("network_receive_bytes_per_second", "network_transmit_bytes_per_second")
+AT_LEAST: Mapping[str, Literal["", "rule", "peak"]] = {"cpu": "rule", "memory": "peak", "disk": ""}
 
 Hourly = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class VmSamples:
-    """Hourly matrices [VM, hour] by column name (`cpu_percent_p95`, ...), and the samples counted there."""
+    """Hourly matrices [VM, hour] by column name (`cpu_percent_p95`, ...), each hour of `buckets`, and the samples."""
 
     columns: Mapping[str, Hourly]
     counts: SampleCounts
+    buckets: int = 12
 
 
 @dataclass(frozen=True)
 class VmCapacity:
-    """Rows of all VMs and of their total, by resource, and the VMs' size classes with their reasons."""
+    """Rows of all VMs by resource, what all of them demand and have together, and their size classes with reasons."""
 
     vms: Mapping[str, ResourceRows]
-    total: Mapping[str, ResourceRows]
+    total: Mapping[str, tuple[Demand, Supply]]
     size_class: list[str]
     size_reason: list[str]
 
@@ -57,8 +60,7 @@ def vm_capacity(
             np.array([known if known > 0 else np.nan]),
             np.array([None if known > 0 else f"no VM has a known {resource} size"], dtype=object),
         )
-        together = total_demand(demand, sizes.ever[resource], sizes.stopped, minimum_coverage)
-        total[resource] = resource_rows(resource, unit, together, whole, parameters, minimum_coverage)
+        total[resource] = (total_demand(demand, sizes.ever[resource], sizes.stopped, minimum_coverage), whole)
     evidence = SizeEvidence(
         cpu=vms["cpu"],
         memory=vms["memory"],
@@ -80,7 +82,7 @@ def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
         mean, maximum, p95 = mean * cores, maximum * cores, p95 * cores
     expected = np.sum(samples.counts.expected, axis=1, dtype=np.float64, where=sizes.stopped != 1)
     seen = samples.counts.seen_where(~np.isnan(p95))
-    return Demand(mean, maximum, p95, seen, np.asarray(expected, np.int64))
+    return Demand(mean, maximum, p95, seen, np.asarray(expected, np.int64), samples.buckets)
 
 
 def total_demand(demand: Demand, included: NDArray[np.bool_], stopped: Hourly, minimum_coverage: float) -> Demand:

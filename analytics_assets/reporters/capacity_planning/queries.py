@@ -24,7 +24,7 @@ SELECT
     max(days_used) AS days_used_most,
     max(horizon_days) AS horizon_days
 FROM {capacity}
-WHERE {days}
+WHERE {days} AND scenario = ''
 ORDER BY ALL
 """
 
@@ -38,6 +38,7 @@ SELECT
 FROM {capacity} AS c
 LEFT JOIN {names} AS n ON c.entity_kind = 'vm' AND n.vm_id = c.entity_id
 WHERE {days}
+    AND c.scenario = ''
     AND c.status = 'ok'
     AND (c.time_remaining_days_conservative IS NOT NULL OR c.level IN ('critical', 'immediate', 'warning'))
 ORDER BY days_conservative NULLS LAST, days_expected NULLS LAST, c.entity_kind, c.entity_id, c.resource
@@ -93,7 +94,7 @@ SELECT
     entity_id, resource, unit, status, reason, allocated, demand_mean, demand_p95, demand_peak,
     capacity_remaining, slope_per_day, direction, projected_30d, projected_30d_high, window_days, days_used
 FROM {capacity}
-WHERE {days} AND entity_kind = 'tenant'
+WHERE {days} AND scenario = '' AND entity_kind = 'tenant'
 ORDER BY entity_id, resource
 """
 
@@ -102,7 +103,7 @@ SELECT
     resource, unit, count(*) AS nodes, sum(physical) AS physical, sum(usable) AS usable,
     round(sum(demand_mean), 3) AS demand_mean, round(sum(capacity_remaining), 3) AS capacity_remaining
 FROM {capacity}
-WHERE {days} AND entity_kind = 'node' AND status = 'ok'
+WHERE {days} AND scenario = '' AND entity_kind = 'node' AND status = 'ok'
 GROUP BY resource, unit
 ORDER BY resource, unit
 """
@@ -113,7 +114,7 @@ SELECT
     c.demand_p95, c.demand_peak, c.utilization_percent, c.capacity_remaining
 FROM {capacity} AS c
 LEFT JOIN {names} AS n ON c.entity_kind = 'vm' AND n.vm_id = c.entity_id
-WHERE {days} AND c.status = 'ok' AND c.entity_kind <> 'tenant'
+WHERE {days} AND c.scenario = '' AND c.status = 'ok' AND c.entity_kind <> 'tenant'
 ORDER BY c.utilization_percent DESC NULLS LAST, c.entity_kind, c.entity_id, c.resource
 """
 
@@ -121,7 +122,7 @@ UNKNOWN = """
 SELECT status, entity_kind, reason, count(*) AS resources, count(DISTINCT entity_id) AS entities,
     min(entity_id) AS example, list(DISTINCT resource::VARCHAR ORDER BY resource::VARCHAR) AS without_answer
 FROM {capacity}
-WHERE {days} AND status <> 'ok'
+WHERE {days} AND scenario = '' AND status <> 'ok'
 GROUP BY status, entity_kind, reason
 ORDER BY resources DESC, status, entity_kind, reason
 """

@@ -10,6 +10,7 @@ from analytics_assets.reports.document import Figure, Finding, Headline, Severit
 from analytics_assets.reports.words import count, quantity
 
 RESOURCES = {"cpu": "CPU", "memory": "Memory", "disk": "Disk"}
+SEVERAL = {"node": "nodes", "tier": "storage tiers"}
 PRESSING: tuple[Severity, ...] = ("critical", "immediate", "warning")
 
 
@@ -44,6 +45,10 @@ def entity(row: dict[str, Any], size: bool = True) -> str:
         shown = words.node(row["entity_id"])
     elif row.get("entity_kind") == "tenant":
         shown = f"all VMs of {shown}"
+    elif row.get("entity_kind") == "cluster":
+        shown = "all nodes together"
+    elif row.get("entity_kind") == "tier":
+        shown = f"storage tier {shown}"
     about = [words.name(row["vm_name"])] if row.get("vm_name") and row["vm_name"] != row["entity_id"] else []
     if size and row.get("physical") is not None:
         about.append(quantity(row["physical"], row["unit"]))
@@ -227,7 +232,7 @@ def unknowns(found: dict[str, Figure], summary: dict[str, Any]) -> list[Finding]
     for row in rows[:6]:
         who = words.name(row["example"])
         if row["entities"] > 1:
-            who = f"{row['entities']:,} {'nodes' if row['entity_kind'] == 'node' else 'VMs'}, such as {who}"
+            who = f"{row['entities']:,} {SEVERAL.get(row['entity_kind'], 'VMs')}, such as {who}"
         text = f"{unanswered(row)} of {who}: {words.clause(row['reason'])} ({row['status']})."
         said.append(Finding(text, figure.id))
     if len(rows) > 6:

@@ -7,7 +7,9 @@ from analytics_assets.reports import words
 from analytics_assets.reports.document import Exhibit, Figure, grid
 from analytics_assets.reports.words import quantity
 
-KINDS = (("vm", "VM"), ("node", "node"), ("tenant", "all VMs"))
+KINDS = (
+    ("vm", "VM"), ("node", "node"), ("tier", "storage tier"), ("cluster", "all nodes"), ("tenant", "all VMs"),
+)  # fmt: skip
 
 
 def exhaustion_table(figure: Figure) -> Exhibit:

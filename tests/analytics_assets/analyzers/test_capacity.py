@@ -180,6 +180,28 @@ def test_the_sizes_of_earlier_days_come_from_their_own_partitions(tmp_path):
     assert row["demand_peak"] == pytest.approx(1, abs=0.1)
 
 
+def test_a_day_that_knows_no_size_has_none_and_the_next_day_has_it_back(tmp_path):
+    """An old size held on through a day whose inventory did not know the VM."""
+    lake = Lake(tmp_path)
+    write_samples(lake, {"vm-1": vm(cpu=50, noise=0.02)})
+    write_inventory(lake, [("vm-1", 40, 2, 8, 100, RUNNING)])
+    write_inventory(lake, [("vm-1", 1, None, None, None, RUNNING)], day=LAST_DAY - timedelta(10))
+    write_inventory(lake, [("vm-1", 40, 2, 8, 100, RUNNING)], day=LAST_DAY - timedelta(9))
+    row = rows_of(lake)["vm", "vm-1", "cpu"]
+    assert (row["days_used"], row["direction"]) == (27, "stable")
+    assert row["demand_mean"] == pytest.approx(1, rel=0.02)
+
+
+def test_use_is_judged_by_its_p95(tmp_path):
+    lake = Lake(tmp_path)
+    names = {"low": 60.0, "warning": 75.0, "critical": 90.0}
+    write_samples(lake, {name: vm(cpu=cpu) for name, cpu in names.items()})
+    write_inventory(lake, [(name, 40, 4, 8, 100, RUNNING) for name in names] + [("off", 40, 4, 8, 100, "stopped")])
+    rows = rows_of(lake)
+    found = {name: rows["vm", name, "cpu"]["use_level"] for name in (*names, "off")}
+    assert found == {"low": "ok", "warning": "warning", "critical": "critical", "off": "unknown"}
+
+
 def test_the_tenant_is_the_sum_of_its_vms_and_a_gap_is_not_a_drop(tmp_path):
     lake = Lake(tmp_path)
     gap = {name: values.copy() for name, values in vm(cpu=50).items()}
@@ -231,7 +253,7 @@ def test_nodes_have_rows_in_the_platforms_partition_only(tmp_path):
     write_inventory(lake, [], tenant="platform")
     result, table = made(lake, nodes=True, tenant="platform")
     rows = rows_by(table, "entity_kind", "entity_id", "resource")
-    assert len(rows) == 4
+    assert len(rows) == 6
     row = rows["node", "node-1", "cpu"]
     assert (row["physical"], row["direction"], row["level"]) == (16, "rising", "immediate")
     assert row["time_remaining_days_expected"] == pytest.approx((14.4 - 10.7) / 0.1, abs=1)

@@ -27,7 +27,7 @@ def evidence(cores, memory, disk, vcpus, memory_size, disk_size, receive=1e6, st
         return resource_rows(resource, unit, demand, supply, PARAMETERS, 0.7, at_least=at_least)
 
     return SizeEvidence(
-        cpu=rows("cpu", cores, vcpus, "p995"),
+        cpu=rows("cpu", cores, vcpus, "rule"),
         memory=rows("memory", memory, memory_size, "peak"),
         disk=rows("disk", disk, disk_size, ""),
         cores=hourly(cores),
@@ -68,7 +68,7 @@ def test_each_class_and_its_reason_in_figures():
 def test_a_rare_peak_is_seen():
     """A mean hides that one hour in a hundred is full."""
     cores = np.where(np.arange(HOURS) % 100 == 7, 4.0, 1.0)
-    assert judged(cores=cores)[1] == "CPU p99.5 100 % reaches 95 %"
+    assert judged(cores=cores)[1] == "CPU p99 100 % reaches 95 %"
 
 
 def test_one_oversized_resource_alone_is_not_oversized():

@@ -20,9 +20,10 @@ def test_order_of_the_rows_is_irrelevant_and_the_future_is_not_looked_at():
         np.testing.assert_array_equal(found, [[1, 2, 2, 3]])
 
 
-def test_nan_is_not_said_and_changes_nothing():
+def test_nan_replaces_the_value_before_it():
+    """An old size held on where a later row says that none is known."""
     found = held_values(np.array([0, 0]), np.array([0, 20]), np.array([5.0, np.nan]), (1, GRID))
-    np.testing.assert_array_equal(found, [[5, 5, 5, 5]])
+    np.testing.assert_array_equal(found, [[5, 5, np.nan, np.nan]])
 
 
 def test_the_latest_row_counts_even_if_it_says_nothing():

@@ -30,6 +30,7 @@ COMPONENTS = {
         component("load", "processors"),
         component("rollup", "processors", (Input("samples", ("load", "rollup"), "samples"),)),
         component("trend", "analyzers", (Input("samples", ("load", "rollup"), "samples"),), WindowParameters),
+        component("size", "analyzers", (Input("trends", ("trend",), "trends"),)),
         component("chart", "visualizers", (Input("trends", ("trend",), "trends", many=True, optional=True),)),
         component("report", "reporters", (Input("charts", ("chart",), "charts", many=True),)),
     )
@@ -116,6 +117,16 @@ def test_a_mistake_is_named_with_file_and_line(tmp_path, old, new, line, says):
     assert caught.value.line == line
     assert says in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path / 'bad.yaml'}:{line}: ")
+
+
+def test_an_analyzer_may_read_another_whichever_is_written_first(tmp_path):
+    """Stops an order within a stage that is not the order of the inputs: the reader would find nothing stored."""
+    text = GOOD.replace("analyzers:\n", "analyzers:\n  - component: size\n")
+    (pipeline,) = load(tmp_path, a=text)
+    assert [instance.id for instance in pipeline.instances] == [
+        "system_load", "cpu_trend", "size", "cpu_chart", "report",
+    ]  # fmt: skip
+    assert [source.id for source in pipeline.instances[2].upstream] == ["cpu_trend"]
 
 
 def test_a_circle_is_refused_and_spelled_out(tmp_path):

@@ -88,7 +88,8 @@ def size(entity: str, resource: str = "cpu", **more: Any) -> dict[str, Any]:
     """Return a row of capacity that presses nobody: 1 of 4 cores, or 10 of 100 GiB, used."""
     whole, used, unit = (4.0, 1.0, "cores") if resource == "cpu" else (100 * GIB, 10 * GIB, "bytes")
     row = {
-        "entity_kind": "vm", "entity_id": entity, "resource": resource, "unit": unit, "status": "ok", "level": "ok",
+        "entity_kind": "vm", "entity_id": entity, "resource": resource, "scenario": "", "unit": unit,
+        "status": "ok", "level": "ok", "use_level": "ok",
         "physical": whole, "usable": 0.9 * whole, "demand_mean": used / 2, "demand_p95": used, "demand_peak": used,
         "slope_per_day": -0.000034, "direction": "stable", "capacity_remaining": 0.9 * whole - used,
         "horizon_days": 365, "size_class": "optimal", "window_days": 28, "days_used": 28, "coverage": 1.0, **more,
