@@ -1,6 +1,6 @@
 import numpy as np
 
-from analytics_assets.kernels.daily import daily_levels, without_weekdays
+from analytics_assets.kernels.daily import daily_levels, without_hours_of_day, without_weekdays
 
 HOURS = np.arange(24)
 CYCLE = 20 * np.sin(HOURS / 24 * 2 * np.pi)
@@ -59,3 +59,28 @@ def test_noise_alone_is_rarely_taken_for_a_weekday_effect():
 def test_two_weeks_are_too_few_for_a_weekday_effect():
     values = np.tile([1.0, 1, 1, 1, 1, 9, 9], 2)[None, :]
     assert without_weekdays(values)[1][0] == 0
+
+
+def test_a_cycle_of_hours_is_taken_off_and_trend_and_level_stay():
+    hour = np.arange(72)
+    cycle = np.where(hour % 24 < 6, -30.0, 10.0)
+    values, spent = without_hours_of_day((50 + cycle + 0.5 * hour)[None, :].astype(np.float32))
+    np.testing.assert_allclose(values[0], 50 + 0.5 * hour, atol=1e-4)
+    assert spent[0] == 23
+
+
+def test_one_day_cannot_tell_a_cycle_from_a_trend():
+    ramp = np.arange(24, dtype=np.float32)[None, :]
+    values, spent = without_hours_of_day(ramp)
+    np.testing.assert_array_equal(values, ramp)
+    assert spent[0] == 0
+
+
+def test_hours_that_are_missing_stay_missing_and_the_others_keep_their_cycle():
+    hours = np.tile(np.sin(np.arange(24) / 24 * 2 * np.pi), 3)[None, :].astype(np.float32)
+    hours[0, [5, 29, 40]] = np.nan  # one hour is there on a single day only
+    values, _ = without_hours_of_day(hours)
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(hours))
+    np.testing.assert_allclose(values[~np.isnan(values)], 0, atol=0.1)
+    assert np.isnan(without_hours_of_day(np.full((1, 48), np.nan, np.float32))[0]).all()
+    assert without_hours_of_day(np.empty((0, 48), np.float32))[0].shape == (0, 48)
