@@ -18,6 +18,7 @@ NAMES = (
     "daily_graph",
     "range_run",
     "trends",
+    "lag_correlation",
     "charts",
     "source_reading",
     "command_line",
