@@ -5,9 +5,14 @@ the same on a logarithmic scale (asinh of the value over its mean size), the pro
 day (five-minute slots, on the logarithmic scale, moved by how far the last hour was off it) once a
 slot was seen on two days, and the mean of the last few points. The error of each is divided by the
 usual error of the same prediction, half of it that of the same hour of the day; the residual is the
-power mean (exponent 4) of the four, so one prediction that fails badly is enough to be seen. What is
-learned from one point is clipped at four usual errors: an anomaly hardly moves the baseline it is
-judged by, and a new level is learned in days.
+power mean (exponent 4) of the four, so one prediction that fails badly is enough to be seen.
+
+The hour of the week is used only where, after two weeks, it at least halves the error that the time
+of day leaves: it moves the profile then, and a point that it explains is not far off, whatever the
+other predictions say, be it the jump of every Saturday at midnight.
+
+What is learned from one point is clipped at four usual errors: an anomaly hardly moves the baseline
+it is judged by, and a new level is learned in days.
 
 Everything is causal: the residual of a point uses that point and those before it. The cost is a
 pass over the series; memory is constant.

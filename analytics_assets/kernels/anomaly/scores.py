@@ -10,10 +10,13 @@ Nothing alarms on a series' first day.
 
 What is already known is no news. After an alarm the same event alarms again only if it grows; the
 alarms of a day must compare with the highest of it; so a new level is one alarm while its baseline
-is learned. A point farther from the level than any before it is always news, if it is unusual at all.
+is learned; and what comes at the same time of most days must be much higher than on those. A point
+farther from the level than any before it is always news, if it is unusual at all.
 
 A score of 1 or more is an alarm, 1 + log(times the line); below 1 it is s / (s + 10) of the residual s,
 smoothed over the last few points: it ranks what does not alarm and says how an event goes on.
+Where least deviations are given, a point is at most so many times beyond its line as it is off by
+them: next to a metric that never moves every step is out of all proportion, and says nothing.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -39,12 +39,16 @@ BULK, SHOULDER, TAIL = 0.2, 0.05, 0.005
 PARETO_SHARE = 0.9
 """Share of the growth from bulk to shoulder that the line goes on with at most."""
 
-RARE_SHARE, RARE_STEP_MS, RARE_POWER = 0.05 / 288, 300_000.0, 1.5
+RARE_SHARE, RARE_STEP_MS, RARE_POWER = 0.05 / 288, 300_000.0, 1.6
 """The line is where so small a share of points is expected, at a step of five minutes or less; it grows with the
-step to this power (one in 138 at a step of an hour)."""
+step to this power (one in 108 at a step of an hour)."""
 
 COMMONEST_RARE_SHARE = SHOULDER / 2
+"""The share grows no further than this, at steps of hours and days."""
+
 LEAST_LINE = 4.5
+"""Least residual that may alarm, however regular the series: floors in the metric's unit are for its owner to set."""
+
 LINE_EVERY = 16
 """The line is found anew after so many points."""
 
@@ -52,14 +56,16 @@ LEARNING_MS = DAY_MS
 """Nothing alarms before a series is so old: nobody can say yet what its day looks like."""
 
 NOVEL_AFTER_MS = 3 * DAY_MS
+"""Before this age the farthest point yet is nothing to compare with."""
+
 NOVEL, NOVEL_RESIDUAL = 1.05, 4.0
 """A point so many times as far from the level as any before is an alarm if its residual is this large."""
 
 PEAK_SHARE, PEAK_DAYS = 0.6, 1.0
 """An alarm must exceed this share of the highest of late, which fades with this time constant."""
 
-REPEATED_DAYS, REPEATED_BUT, REPEATED = 10, 2, 2.0
-"""Where the same quarter of an hour was beyond the line on all but two of ten days, an alarm must be so many times
+REPEATED_DAYS, REPEATED_BUT, REPEATED = 12, 3, 2.0
+"""Where the same quarter of an hour was beyond the line on all but three of twelve days, an alarm must be so many times
 as high: a nightly job is no news."""
 
 QUARTER_MS, QUARTERS_PER_DAY = 900_000, 96
@@ -142,7 +148,7 @@ def alarm_line(histogram: FloatArray, total: float, step_ms: float) -> float:
 
 @njit(cache=True, nogil=True)
 def repeated_peak(quarter_peak: FloatArray, quarter: int) -> float:
-    """Return the peak that this quarter of an hour had on all but a few of the last days, 0 if it is not beyond the line.
+    """Return the peak that this quarter of an hour had on all but a few days, 0 if that is not beyond the line.
 
     `quarter_peak` is a ring of the peaks of all quarters of an hour. Those before and after count as
     the same: jobs begin a little early or late.
@@ -176,7 +182,7 @@ def replay_scores(
     weight = 1.0
     line = LEAST_LINE
     first_ms = last_ms = ts_ms[0] if n else 0
-    smoothed = peak = event_peak = repeated = 0.0
+    smoothed = peak = event_peak = 0.0
     quarter_peak = np.zeros(RING)
     quarter = first_ms // QUARTER_MS
     open_event = False
@@ -210,26 +216,29 @@ def replay_scores(
             for skipped in range(max(quarter + 1, this_quarter - RING + 1), this_quarter + 1):
                 quarter_peak[skipped % RING] = 0.0
             quarter = this_quarter
-            repeated = REPEATED * repeated_peak(quarter_peak, quarter) if step_ms <= REPEATED_STEP_MS else 0.0
         known = len(reference) > 0 and reference[i]
-        bar = max(1.0, PEAK_SHARE * peak, repeated)
+        bar = max(1.0, PEAK_SHARE * peak)
         if open_event:
             bar = max(bar, GROWN * event_peak)
+        if excess >= bar and step_ms <= REPEATED_STEP_MS:
+            bar = max(bar, REPEATED * repeated_peak(quarter_peak, quarter))
         news = excess / bar
         age_ms = ts_ms[i] - first_ms
         if novelty[i] >= NOVEL and size >= NOVEL_RESIDUAL and age_ms >= NOVEL_AFTER_MS:
             news = max(news, novelty[i] / NOVEL)
         alarms = news >= 1.0 and age_ms >= LEARNING_MS and not known
         if row >= 0:
-            out[SCORE, row] = 1.0 + math.log(max(news, excess)) if alarms else smoothed / (smoothed + HALF_SCORE)
             reach = (min(line, size) if alarms else line) * evidence[row, 1]
             center, log_unit = evidence[row, 0], evidence[row, 2]
             expected = in_unit(center, log_unit)
             floor = max(floors[0], floors[1] * abs(expected))
+            floors_off = abs(float(values[i]) - expected) / floor if floor > 0 else math.inf
+            times_line = max(1.0, min(max(news, excess), floors_off))
+            out[SCORE, row] = 1.0 + math.log(times_line) if alarms else smoothed / (smoothed + HALF_SCORE)
             out[EXPECTED, row] = expected
             out[LOW, row] = min(in_unit(center - reach, log_unit), expected - floor)
             out[HIGH, row] = max(in_unit(center + reach, log_unit), expected + floor)
-            out[EXCESS, row] = math.copysign(excess, residual[i])
+            out[EXCESS, row] = math.copysign(min(excess, floors_off), residual[i])
         if not known:
             peak = max(peak, excess)
             quarter_peak[quarter % RING] = max(quarter_peak[quarter % RING], excess)

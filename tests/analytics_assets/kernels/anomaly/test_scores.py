@@ -78,6 +78,21 @@ def test_weekend_stops_alarming_once_weeks_are_known() -> None:
     assert not alarm[14 * STEPS_PER_DAY :].any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nightly_job_is_no_news_after_two_weeks(seed: int) -> None:
+    """A backup that begins ten minutes early or late would alarm every night; the same peak by day still does."""
+    values = normal("daily", 28, seed)
+    random = np.random.default_rng(seed)
+    for day in range(28):
+        begin = day * STEPS_PER_DAY + 24 + random.integers(-2, 3)
+        values[begin : begin + random.integers(1, 4)] += random.normal(100, 5)
+    by_day = 26 * STEPS_PER_DAY + 100
+    values[by_day] += 110
+    alarm = scored(values).alarm
+    assert alarm[by_day]
+    assert runs(alarm[14 * STEPS_PER_DAY :]) <= 3
+
+
 def test_sparse_counts_do_not_alarm_each_time() -> None:
     """A metric that is zero but for one point in a hundred: each of them is far beyond a spread of zero."""
     values = (np.random.default_rng(7).random(28 * STEPS_PER_DAY) < 0.01).astype(float)
@@ -221,3 +236,15 @@ def test_wrong_input_is_refused_by_name() -> None:
         score_matrix(np.zeros((1, 3)), 0, 1, 4)
     with pytest.raises(ValueError, match="step_ms is 0"):
         score_matrix(np.zeros((1, 3)), 0, 0, 1)
+
+
+def test_least_deviations_rank_what_hardly_ever_moves() -> None:
+    """Without them the first byte of a metric that is always 0 is beyond all proportion, and heads every list."""
+    quiet, busy = np.zeros(20 * STEPS_PER_DAY), normal("flat", 20, 3)
+    quiet[-10], busy[-10] = 40.0, busy[-10] + 400.0
+    plain, floored = scored(quiet), scored(quiet, minimum_deviation=20.0)
+    assert plain.score[-10] > 5
+    assert floored.alarm[-10]
+    assert floored.score[-10] == pytest.approx(1 + np.log(2))
+    assert floored.excess[-10] == pytest.approx(2.0)
+    assert scored(busy, minimum_deviation=20.0).score[-10] > floored.score[-10]
