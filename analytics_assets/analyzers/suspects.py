@@ -174,7 +174,8 @@ def _incidents(workplace: Workplace, most: int) -> list[dict[str, Any]]:
 
     A VM among its peers is no incident: its row spans the day.
     """
-    rows = workplace.read("anomalies", list(INCIDENT_COLUMNS))
+    tables, columns = workplace.tables("anomalies"), list(INCIDENT_COLUMNS)
+    rows = pa.concat_tables(workplace.lake.read_day(table, workplace.partition, columns) for table in tables)
     for name in ("start", "began", "end"):
         rows = rows.set_column(rows.schema.get_field_index(name), name, rows.column(name).cast(pa.int64()))
     found = [row for row in rows.to_pylist() if row["status"] == "ok" and row["kind"] != "peer"]
@@ -263,7 +264,7 @@ COMPONENT = Component(
     parameters=SuspectsParameters,
     inputs=(
         Input("samples", ("vm_resources",), "what the VMs used, by 5 minutes"),
-        Input("anomalies", ("anomalies",), "the incidents of the day", optional=True),
+        Input("anomalies", ("anomalies",), "the incidents of the day, of VMs and of nodes", many=True, optional=True),
         Input("nodes", ("system_load",), "load of the nodes, for the platform", optional=True),
         Input("storage", ("storage_utilization",), "the nodes' storage tiers, for the platform", optional=True),
     ),

@@ -1,0 +1,97 @@
+"""The rows of the forecasts: one metric of many entities, from hourly history to the table's columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics_assets.analyzers.forecast_model.histories import History
+from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters
+from analytics_assets.kernels.coverage import coverage_of
+from analytics_assets.kernels.daily import daily_levels
+from analytics_assets.kernels.forecast.forecasts import Forecasts, forecast
+from analytics_assets.kernels.forecast.plan import DAILY, HOURLY, Plan
+from analytics_assets.kernels.forecast.prophet_engine import Choice, with_prophet
+from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY
+
+INTERVALS = ("mean", "lo80", "hi80", "lo95", "hi95")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of the table by name, all of one length, and what prophet was chosen or refused for."""
+
+    columns: dict[str, NDArray[Any]]
+    answered: int
+    without_answer: int
+    prophet: dict[str, Choice]
+
+
+def forecast_rows(history: History, parameters: ForecastsParameters, minimum_coverage: float) -> tuple[Rows, Rows]:
+    """Return the hourly and the daily rows of `history`.
+
+    A series whose coverage is below `minimum_coverage` has no answer, and teaches the others nothing.
+    A value that was exceeded is no bound: the capacity counts from the highest value of the history up.
+    """
+    coverage = coverage_of(history.seen, history.expected)
+    thin = ~(coverage >= minimum_coverage) & ~np.isnan(history.hours).all(axis=1)
+    hours = np.where(thin[:, None], np.float32(np.nan), history.hours)
+    highest = np.max(np.where(np.isnan(hours), -np.inf, hours), axis=1, initial=-np.inf)
+    capacity = np.where(np.isnan(history.capacity), np.nan, np.maximum(history.capacity, highest))
+    days = daily_levels(hours, parameters.minimum_hours)
+    made = []
+    for plan, values, horizon in ((HOURLY, hours, parameters.hourly_hours), (DAILY, days, parameters.daily_days)):
+        found = forecast(values, plan, horizon, capacity=capacity)
+        choices: dict[int, Choice] = {}
+        if parameters.prophet and history.kind != "vm":
+            found, choices = with_prophet(
+                found, values.astype(np.float64), history.end_ms, plan, horizon, range(len(history.entities))
+            )
+        for row in np.flatnonzero(thin):
+            found.status[row] = "insufficient_data"
+            found.reason[row] = f"coverage {coverage[row]:.2f} is below {minimum_coverage:.2f}"
+        columns = _columns(history, found, plan, horizon, days, coverage)
+        answered = int(np.count_nonzero(found.status == "ok"))
+        named = {f"{history.entities[row]} {history.metric} ({plan.name})": choice for row, choice in choices.items()}
+        made.append(Rows(columns, answered, len(found.status) - answered, named))
+    return made[0], made[1]
+
+
+def _columns(
+    history: History, found: Forecasts, plan: Plan, horizon: int, days: NDArray[np.float64], coverage: Any
+) -> dict[str, NDArray[Any]]:
+    """Return one row per step of an answered series, and one of lead 0 for each without an answer."""
+    answered = found.status == "ok"
+    counts = np.where(answered, horizon, 1)
+    series = np.repeat(np.arange(len(counts)), counts)
+    lead = np.where(answered[series], np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts) + 1, 0)
+    step_ms = HOUR_MS * HOURS_PER_DAY // plan.steps_per_day
+    start = (history.end_ms + (lead - 1) * step_ms).astype("datetime64[ms]")
+
+    def of_series(values: Any) -> NDArray[Any]:
+        whole: NDArray[Any] = np.asarray(values)[series]
+        return whole
+
+    steps = {
+        name: np.where(lead > 0, getattr(found, name)[series, np.maximum(lead - 1, 0)], np.nan).astype(np.float32)
+        for name in INTERVALS
+    }
+    return {
+        "entity_kind": np.full(len(series), history.kind, object),
+        "entity_id": of_series(np.array(history.entities, object)),
+        "metric": np.full(len(series), history.metric, object),
+        "unit": np.full(len(series), history.unit, object),
+        "freq": np.full(len(series), plan.name, object),
+        "lead": lead.astype(np.int32),
+        "step_start": np.where(lead > 0, start, np.datetime64("NaT")),
+        **steps,
+        "model": of_series(found.model),
+        "backtest_mase": of_series(found.backtest_mase),
+        "status": of_series(found.status),
+        "reason": of_series(found.reason),
+        "history_days": of_series(np.count_nonzero(~np.isnan(days), axis=1).astype(np.int32)),
+        "samples_seen": of_series(history.seen),
+        "samples_expected": of_series(history.expected),
+        "coverage": of_series(coverage),
+    }

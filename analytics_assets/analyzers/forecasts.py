@@ -1,0 +1,138 @@
+"""What comes next: each metric of each VM or node, hour by hour for 7 days and day by day for 90, with intervals.
+
+Method: `kernels/forecast/forecasts.py`. Per series a weighted median of simple rules, weighted by
+their errors at earlier origins and by what is usual for the metric in the tenant; intervals from
+past errors and past values, widened as rehearsals one, two and three weeks ago show to be needed.
+`mean` is made for the least absolute error: it is a median forecast.
+
+Hours begin at the last whole hour of the data; a day is the 24 hours from there on, so that today
+is not held against whole days. All VMs together are the tenant (of what can be added up), all nodes
+of the platform the cluster. Prophet is tried for these and for nodes only if asked for.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from analytics_assets.analyzers.forecast_model.histories import ENTITY_KINDS, histories
+from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters
+from analytics_assets.analyzers.forecast_model.rows import Rows, forecast_rows
+from analytics_assets.components import Component, Input, Result, Workplace
+from analytics_assets.kernels.forecast.forecasts import STATUSES
+from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+
+
+def _value(name: str, description: str) -> Column:
+    return Column(name, pa.float32(), description, nullable=True)
+
+
+TABLE = Table(
+    name="forecasts",
+    description="one metric of one entity in one hour (7 days ahead) or day (90 days ahead) to come",
+    columns=(
+        Column(
+            "entity_kind",
+            ENTITY,
+            "what the entity is; tenant: all its VMs; cluster: all nodes",
+            values=ENTITY_KINDS,
+        ),
+        Column("entity_id", ENTITY, "id of the VM, node or tenant; all for the cluster"),
+        Column("metric", ENTITY, "metric, as the stem of its columns"),
+        Column("unit", ENTITY, "unit of the metric and of all values"),
+        Column("freq", ENTITY, "h: the step is an hour; d: it is 24 hours", values=("d", "h")),
+        Column("lead", pa.int32(), "steps ahead, from 1; 0 in the single row of a series without an answer", minimum=0),
+        Column("step_start", TIMESTAMP, "start of the step; null without an answer", nullable=True),
+        _value("mean", "forecast of the step's mean that half of the truth is expected to lie above"),
+        _value("lo80", "lower end of the 80 % interval"),
+        _value("hi80", "upper end of the 80 % interval"),
+        _value("lo95", "lower end of the 95 % interval"),
+        _value("hi95", "upper end of the 95 % interval"),
+        Column("model", ENTITY, "the rule with the most weight, or prophet", nullable=True),
+        Column(
+            "backtest_mase",
+            pa.float64(),
+            "mean absolute error at earlier origins over that of the seasonal naive forecast in the history: "
+            "the promise; null where either is unknown or nothing ever changed",
+            nullable=True,
+            minimum=0,
+        ),
+        Column("status", ENTITY, "whether there is an answer", values=STATUSES),
+        Column("reason", pa.string(), "why there is no answer", nullable=True),
+        Column("history_days", pa.int32(), "days of the window with enough hours to count", unit="days", minimum=0),
+        Column("samples_seen", pa.int64(), "samples of the metric in the window", minimum=0),
+        Column("samples_expected", pa.int64(), "samples expected since the entity's first one", minimum=0),
+        Column(
+            "coverage", pa.float64(), "samples seen over samples expected", nullable=True, minimum=0, maximum=1
+        ),
+    ),
+    primary_key=("entity_kind", "entity_id", "metric", "freq", "lead"),
+    sort_order=("freq",),
+    measured=True,
+)  # fmt: skip
+
+
+def forecasts_table(parts: Sequence[Rows]) -> pa.Table:
+    """Return the rows of the table: the columns of `parts`, one after another."""
+    if not parts:
+        return TABLE.empty()
+    arrays = {}
+    for column in TABLE.columns:
+        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
+        chunks = []
+        for part in parts:
+            values = part.columns[column.name]
+            chunk = pa.array(values, pa.timestamp("ms") if kind == TIMESTAMP else kind, from_pandas=True)
+            # Few texts repeat over many rows: encoded chunk by chunk they stay small.
+            chunks.append(chunk.dictionary_encode() if kind == pa.string() else chunk.cast(kind))
+        joined = pa.chunked_array(chunks).unify_dictionaries()
+        arrays[column.name] = joined.cast(kind) if column.type == pa.string() else joined
+    return pa.table(arrays)
+
+
+def compute(workplace: Workplace, parameters: ForecastsParameters) -> Result:
+    """Make one partition, one metric after another."""
+    parts: list[Rows] = []
+    seen = expected = 0
+    for history in histories(workplace, parameters.window_days, parameters.metrics):
+        parts += forecast_rows(history, parameters, workplace.minimum_coverage)
+        if history.kind in ("vm", "node"):
+            seen, expected = seen + int(history.seen.sum()), expected + int(history.expected.sum())
+    notes = [f"{name}: prophet {'chosen' if choice.chosen else 'not chosen'}, {choice.reason}"
+             for part in parts for name, choice in part.prophet.items()]  # fmt: skip
+    if not parts:
+        source = workplace.tables("samples")[0].name
+        notes.append(f"table {source} has no row in the {parameters.window_days} days: no rows")
+    return Result(
+        data=forecasts_table(parts),
+        facts=workplace.facts(
+            as_of_ms=workplace.as_of_ms("samples"), samples_seen=seen, samples_expected=expected, notes=tuple(notes)
+        ),
+        numbers={
+            "series": sum(part.answered for part in parts),
+            "without_answer": sum(part.without_answer for part in parts),
+            "prophet_chosen": sum(choice.chosen for part in parts for choice in part.prophet.values()),
+        },
+    )
+
+
+COMPONENT = Component(
+    name="forecasts",
+    stage="analyzers",
+    title="Forecasts",
+    description=(
+        "What each metric of each VM or node, and of all together, will be: hourly for 7 days and daily for 90, with "
+        "80 and 95 % intervals. A weighted median of simple rules, weighted by their errors at earlier origins; "
+        "intervals from past errors and values, widened as rehearsals show to be needed."
+    ),
+    parameters=ForecastsParameters,
+    inputs=(
+        Input(
+            "samples",
+            ("vm_resources_hourly", "system_load", "vm_resources"),
+            "what is measured; the hourly table is the one for long windows",
+        ),
+        Input("inventory", ("vm_inventory",), "sizes that bound the forecasts of VMs", optional=True),
+    ),
+    table=TABLE,
+    compute=compute,
+)
