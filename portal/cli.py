@@ -1,10 +1,10 @@
 """`novacron-analytics`: the command line. Each command is a file of this folder, imported when it is used."""
 
-import importlib
 import sys
 
 import click
 
+from portal.lazy_group import LazyGroup
 from resources.errors import AnalyticsError
 
 COMMANDS = {
@@ -13,6 +13,7 @@ COMMANDS = {
     "source": ("portal.source", "Try the monitoring server that samples come from."),
     "run": ("portal.run", "Materialize a pipeline for a tenant and some days."),
     "dev": ("portal.dev", "Open Dagster's UI, with its daemon, on this home."),
+    "analyze": ("portal.analyze.group", "Analyse a CSV or Parquet file: anomalies, forecasts, root causes, sizes."),
     "query": ("portal.query", "Ask one SELECT of a tenant's tables."),
     "tables": ("portal.tables", "Print the data dictionary."),
     "tenants": ("portal.tenants", "List the tenants with their days, rows and coverage."),
@@ -23,24 +24,7 @@ COMMANDS = {
 """Command name -> the module whose `command` it is, and its one line of help."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module only to run it: `--help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="novacron-performance-analytics", prog_name="novacron-analytics")
 def cli() -> None:
     """Turn NovaCron's metrics into answers: trends, capacity, charts and reports.

@@ -1,0 +1,191 @@
+"""`novacron-analytics analyze anomalies`: a score and an alarm for every row of a file."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from portal.analyze.columns import BoolArray, FloatArray, Kind, Rows, Wanted
+from portal.analyze.explanations import explaining_texts
+from portal.analyze.options import file_options, needed_output, parse_columns
+from portal.analyze.ordering import Ordered, by_series, duplicates
+from portal.analyze.progress import with_progress
+from portal.analyze.reading import read_rows
+from portal.analyze.summary import Summary, notes_on, tell
+from portal.analyze.times import IntArray
+from portal.analyze.writing import check_output, number_column, write_table
+from resources.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from analytics_assets.kernels.anomaly.scores import DetectorParameters
+
+Found = tuple[FloatArray, BoolArray, dict[str, pa.Array]]
+"""Of each row of a series: score, alarm, and what else is written."""
+
+Method = Callable[[IntArray, FloatArray, BoolArray | None, Sequence[str]], Found]
+"""Takes times, values [row, metric], which rows are known to be normal, and the metrics' names."""
+
+
+FEW_ROWS = 20
+"""A series that is the same over fewer rows than this is not known to be constant."""
+
+
+@click.command("anomalies")
+@file_options
+@click.option(
+    "--multivariate",
+    is_flag=True,
+    help="Take all columns but series, ts and reference as metrics of one thing, and score them together.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(("both", "up", "down")),
+    default="both",
+    show_default=True,
+    help="Which deviations may alarm.",
+)
+@click.option("--evidence", is_flag=True, help="Add the columns expected, low and high: what would not have alarmed.")
+def command(
+    path: Path,
+    output: Path | None,
+    columns: tuple[str, ...],
+    time_unit: str,
+    dry_run: bool,
+    as_json: bool,
+    multivariate: bool,
+    direction: Literal["both", "up", "down"],
+    evidence: bool,
+) -> None:
+    """Score every sample of every series by what came before it, and raise alarms.
+
+    IN has the columns series, ts and value; reference (true or false) marks history that is known to be normal.
+    OUT has the same rows in the same order: series, ts, score (1 is the alarm line, on every series) and alarm (1 or
+    0). A row without a value has no score. A score never depends on later rows.
+
+    With --multivariate, IN has the columns series, ts and one for each metric, and OUT has explains too: the metrics
+    that made the score, the most telling first.
+    """
+    if multivariate and (evidence or direction != "both"):
+        raise click.UsageError("--direction and --evidence are for series of one metric: leave out --multivariate.")
+    target = needed_output(output, dry_run)
+    if target is not None:
+        check_output(target, [path])
+    rows = read_rows(path, wanted(multivariate, parse_columns(columns)), time_unit)
+    if not rows.numbers:
+        raise InvalidInput(f"{path} has no metric: no column besides series, ts and reference. Add some.")
+    names, codes = rows.names("series"), rows.codes("series")
+    ordered = by_series(codes, rows.ts_ms, len(names))
+    summary = Summary(path, target, rows.count, {"series": len(names)})
+    if multivariate:
+        summary.figures["metrics"] = len(rows.numbers)
+    summary.notes = notes_on(rows, duplicates(codes, rows.ts_ms, ordered))
+    if target is not None:
+        from analytics_assets.kernels.anomaly.scores import DetectorParameters
+
+        method = together() if multivariate else alone(DetectorParameters(direction=direction), evidence)
+        found = answers(rows, ordered, method, quiet=as_json)
+        alarms = [int(answer.alarm.sum()) for answer in found]
+        summary.figures |= {"alarm_rows": sum(alarms), "series_with_alarms": sum(count > 0 for count in alarms)}
+        summary.unanswered = {name: each.reason for name, each in zip(names, found, strict=True) if each.reason}
+        write_table(target, as_table(rows, found, ordered))
+    tell(summary, as_json)
+
+
+def wanted(multivariate: bool, named: dict[str, str]) -> Wanted:
+    """Return the columns that are read."""
+    required = {"series": Kind.TEXT, "ts": Kind.TIME}
+    if not multivariate:
+        required["value"] = Kind.NUMBER
+    hint = "" if multivariate else ", or take all others as metrics with --multivariate"
+    return Wanted(required, {"reference": Kind.FLAG}, rest=multivariate, named=named, hint=hint)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found of one series, by its rows in order of time; `score` is NaN where there is no value.
+
+    `columns` are what else is written of each row; `reason` says why the series could not be scored, if so.
+    """
+
+    score: FloatArray
+    alarm: BoolArray
+    columns: dict[str, pa.Array]
+    reason: str | None
+
+
+def answers(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list[Answer]:
+    """Return the answers for all series of a file, on all processors."""
+    reference = rows.flags.get("reference")
+    metrics = list(rows.numbers)
+
+    def answer(places: IntArray) -> Answer:
+        values = np.column_stack([rows.numbers[metric][places] for metric in metrics])
+        known = ~np.isnan(values).all(axis=1)
+        score, alarm, columns = method(
+            rows.ts_ms[places], values, None if reference is None else reference[places], metrics
+        )
+        reason = None if (score[known] > 0).any() or is_constant(values[known]) else too_few(int(known.sum()))
+        return Answer(np.where(known, score, np.nan), alarm & known, columns, reason)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        series = len(ordered.starts) - 1
+        return list(with_progress(pool.map(answer, ordered), series, quiet))
+
+
+def is_constant(values: FloatArray) -> bool:
+    """Return whether no metric [row, metric] ever changed over some rows: nothing is abnormal then, and 0 an answer."""
+    same = (values == values[:1]) | (np.isnan(values) & np.isnan(values[:1]))
+    return len(values) >= FEW_ROWS and bool(same.all())
+
+
+def too_few(count: int) -> str:
+    """Return why a series without any score has none."""
+    return f"{count:,} rows with a value are too few to score any" if count else "no row has a value"
+
+
+def alone(parameters: "DetectorParameters", evidence: bool) -> Method:
+    """Return the method for series of one metric; `evidence` adds what was expected, and the band around it."""
+    from analytics_assets.kernels.anomaly.scores import score_series
+
+    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, _metrics: Sequence[str]) -> Found:
+        found = score_series(ts_ms, np.ascontiguousarray(values[:, 0]), parameters, reference)
+        band = {"expected": found.expected, "low": found.low, "high": found.high} if evidence else {}
+        return found.score, found.alarm, {name: number_column(column) for name, column in band.items()}
+
+    return method
+
+
+def together() -> Method:
+    """Return the method for series of several metrics, which adds the metrics that made each score."""
+    from analytics_assets.kernels.anomaly.multivariate import multivariate_scores
+
+    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, metrics: Sequence[str]) -> Found:
+        found = multivariate_scores(ts_ms, values, reference)
+        return found.score, found.alarm, {"explains": explaining_texts(found.explanations, metrics)}
+
+    return method
+
+
+def as_table(rows: Rows, found: Sequence[Answer], ordered: Ordered) -> pa.Table:
+    """Return the answers as they are written: a row for each row of the file, in its order."""
+    score, alarm = np.empty(rows.count), np.empty(rows.count, np.uint8)
+    for places, answer in zip(ordered, found, strict=True):
+        score[places], alarm[places] = answer.score, answer.alarm
+    columns = {
+        "series": rows.ids("series", rows.codes("series")),
+        "ts": rows.ts,
+        "score": number_column(score),
+        "alarm": pa.array(alarm),
+    }
+    place = np.empty(rows.count, np.int64)
+    place[ordered.order] = np.arange(rows.count)
+    for name in found[0].columns:
+        by_series = pa.concat_arrays([answer.columns[name] for answer in found])
+        columns[name] = by_series.take(pa.array(place))
+    return pa.table(columns)

@@ -1,0 +1,163 @@
+"""`analyze anomalies` on real files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.portal.analyze.files import analyze, daily, read, summary, write
+
+DAYS = 21
+SPIKE = slice(5700, 5712)
+"""An hour of the twentieth day."""
+
+
+def spiked(name: str, seed: int = 0) -> pd.DataFrame:
+    rows = daily(name, DAYS, seed)
+    rows.loc[rows.index[SPIKE], "value"] += 60
+    return rows
+
+
+def metrics(name: str, seed: int = 0) -> pd.DataFrame:
+    """Six metrics of one machine; in the hour of the spike cpu and disk are far off."""
+    rows = daily(name, DAYS, seed).drop(columns="value")
+    for number, metric in enumerate(("cpu", "memory", "disk", "in", "out", "load")):
+        rows[metric] = daily(name, DAYS, 10 * seed + number)["value"]
+    rows.loc[rows.index[SPIKE], "cpu"] += 80
+    rows.loc[rows.index[SPIKE], "disk"] += 60
+    return rows
+
+
+def scores(path, *options, ending="csv"):
+    output = path.parent / f"out.{ending}"
+    told = summary("anomalies", path, "--output", output, *options)
+    return told, read(output)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_rows_of_the_file_in_its_order_with_score_and_alarm(tmp_path, ending):
+    rows = pd.concat([spiked("b"), daily("a", DAYS, seed=1)]).sample(frac=1, random_state=0)
+    told, found = scores(write(tmp_path / f"in.{ending}", rows), ending=ending)
+    assert list(found.columns) == ["series", "ts", "score", "alarm"]
+    assert found["series"].tolist() == rows["series"].tolist()
+    assert pd.to_datetime(found["ts"]).tolist() == rows["ts"].tolist()
+    assert (told["rows"], told["series"], told["series_with_alarms"]) == (len(rows), 2, 1)
+    assert told["alarm_rows"] == found["alarm"].sum()
+    start, end = (rows["ts"].min() + place * pd.Timedelta(minutes=5) for place in (SPIKE.start, SPIKE.stop))
+    alarms = found[found["alarm"] == 1]
+    ts = pd.to_datetime(alarms["ts"])
+    assert set(alarms["series"]) == {"b"}
+    assert ((ts >= start) & (ts <= end + pd.Timedelta(minutes=30))).all()
+    assert ((found["score"] >= 1) == (found["alarm"] == 1)).all()  # 1 is the alarm line everywhere
+
+
+@pytest.mark.parametrize("options", [(), ("--multivariate",)])
+def test_a_score_never_depends_on_later_rows(tmp_path, options):
+    """Stops a look ahead: the scores of the first rows are those of a file that has no others."""
+    rows = metrics("a") if options else spiked("a")
+    rows["reference"] = np.arange(len(rows)) < 2000
+    whole = scores(write(tmp_path / "whole.parquet", rows), *options, ending="parquet")[1]
+    for cut in (1000, 3000, 5705):
+        part = scores(write(tmp_path / "part.parquet", rows.head(cut)), *options, ending="parquet")[1]
+        pd.testing.assert_frame_equal(part, whole.head(cut))
+
+
+@pytest.mark.parametrize("options", [(), ("--multivariate",)])
+def test_another_series_changes_nothing(tmp_path, options):
+    make = metrics if options else spiked
+    alone = scores(write(tmp_path / "alone.parquet", make("a")), *options, ending="parquet")[1]
+    both = pd.concat([make("z", seed=5), make("a")])
+    found = scores(write(tmp_path / "both.parquet", both), *options, ending="parquet")[1]
+    pd.testing.assert_frame_equal(found[found["series"] == "a"].reset_index(drop=True), alone)
+
+
+def test_the_metrics_that_explain_it(tmp_path):
+    told, found = scores(write(tmp_path / "in.csv", metrics("a")), "--multivariate")
+    assert list(found.columns) == ["series", "ts", "score", "alarm", "explains"]
+    assert told["metrics"] == 6
+    assert found["alarm"][SPIKE].any()
+    explained = [list(json.loads(text)) for text in found["explains"][SPIKE]]
+    assert explained[1][:2] == ["cpu", "disk"]
+
+
+def test_explanations_belong_to_their_rows_whatever_the_order(tmp_path):
+    """Stops the explanations from being written in order of series while the rows are not."""
+    rows = pd.concat([metrics("b", seed=1), metrics("a")])
+    ordered = scores(write(tmp_path / "in.parquet", rows), "--multivariate", ending="parquet")[1]
+    shuffled = rows.sample(frac=1, random_state=0)
+    found = scores(write(tmp_path / "shuffled.parquet", shuffled), "--multivariate", ending="parquet")[1]
+    keys = ["series", "ts"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(keys, ignore_index=True), ordered.sort_values(keys, ignore_index=True)
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--multivariate",)])
+def test_rows_without_a_value_have_no_score(tmp_path, options):
+    rows = metrics("a") if options else spiked("a")
+    values = [column for column in rows if column not in ("series", "ts")]
+    rows.loc[rows.index[100:110], values] = np.nan
+    found = scores(write(tmp_path / "in.csv", rows), *options)[1]
+    assert found["score"].isna().sum() == 10
+    assert found["score"][100:110].isna().all()
+    assert found["alarm"].isna().sum() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--multivariate",)])
+def test_dirt_is_scored_and_series_that_cannot_be_are_named(tmp_path, options):
+    """Stops a constant, one row or duplicate times from ending the analysis, or from being silently 0."""
+    value = "cpu" if options else "value"
+    parts = [
+        daily("gappy", DAYS)[np.random.default_rng(0).random(DAYS * 288) > 0.3],
+        pd.concat([daily("twice", 8), daily("twice", 8, seed=1)]),
+        daily("constant", 8).assign(value=3.0),
+        daily("one", 8).head(1),
+        daily("none", 8).assign(value=np.nan),
+    ]
+    rows = pd.concat(parts).rename(columns={"value": value})
+    told, found = scores(write(tmp_path / "in.csv", rows), *options)
+    assert len(found) == len(rows)
+    unanswered = {each["series"] for each in told["unanswered"]}
+    assert unanswered == {"one", "none"}
+    constant = found[found["series"] == "constant"]
+    assert (constant["score"].max(), constant["alarm"].sum()) == (0, 0)
+
+
+def test_ids_and_times_come_back_as_they_were(tmp_path):
+    """Stops an output that cannot be joined with its input."""
+    rows = spiked("x").assign(series=7)
+    rows["ts"] = rows["ts"].dt.tz_localize(None).astype("datetime64[ns]")
+    found = scores(write(tmp_path / "in.parquet", rows), ending="parquet")[1]
+    pd.testing.assert_frame_equal(found[["series", "ts"]], rows[["series", "ts"]])
+    text = rows.assign(ts=rows["ts"].dt.strftime("%Y-%m-%d %H:%M"))
+    found = scores(write(tmp_path / "in.csv", text))[1]
+    assert found["ts"].tolist() == text["ts"].tolist()
+
+
+def test_metrics_without_the_option_are_refused_and_the_other_way_round(tmp_path):
+    many = write(tmp_path / "many.csv", metrics("a").head(10))
+    done = analyze("anomalies", many, "--dry-run")
+    assert (done.code, "has no column 'value'" in done.err, "--multivariate" in done.err) == (1, True, True)
+    none = write(tmp_path / "none.csv", metrics("a").head(10)[["series", "ts"]])
+    done = analyze("anomalies", none, "--multivariate", "--dry-run")
+    assert (done.code, "has no metric" in done.err) == (1, True)
+
+
+def test_only_the_direction_that_is_asked_for_alarms(tmp_path):
+    path = write(tmp_path / "in.csv", spiked("a"))
+    up, down = (np.flatnonzero(scores(path, "--direction", side)[1]["alarm"]) for side in ("up", "down"))
+    assert SPIKE.start <= up[0] < SPIKE.stop
+    assert not ((down >= SPIKE.start) & (down < SPIKE.stop)).any()  # the fall at its end may be one
+
+
+def test_the_evidence_is_the_band_that_the_alarm_left(tmp_path):
+    rows = spiked("a")
+    found = scores(write(tmp_path / "in.csv", rows), "--evidence")[1]
+    assert list(found.columns) == ["series", "ts", "score", "alarm", "expected", "low", "high"]
+    alarm = int(np.argmax(found["alarm"]))
+    assert found["high"][alarm] < rows["value"][alarm]
+    usual = found[2000:5000]
+    assert ((usual["low"] <= usual["expected"]) & (usual["expected"] <= usual["high"])).all()
+    done = analyze("anomalies", tmp_path / "in.csv", "--multivariate", "--evidence", "--dry-run")
+    assert (done.code, "leave out --multivariate" in done.err) == (2, True)
