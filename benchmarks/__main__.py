@@ -17,6 +17,7 @@ NAMES = (
     "bytes_per_sample",
     "daily_graph",
     "range_run",
+    "anomalies",
     "trends",
     "lag_correlation",
     "charts",
