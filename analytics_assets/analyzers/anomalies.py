@@ -12,7 +12,7 @@ An interval belongs to each day on which it was outside of its band; `began` tel
 day before. A metric that could not be judged has a row that says why. Rates: `anomaly_rates`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,8 @@ def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
         hours = {metric: (metrics[metric], np.concatenate(parts)) for metric, parts in found.hours.items()}
         day_ms = (span.day_ms, grid.end_ms)
         _add(found.rows, peer_rows(hours, found.entities, groups, day_ms, parameters), found, 0)
-    data = anomalies_table(found.rows, "vm" if key == "vm_id" else "node")
+    kind = "vm" if key == "vm_id" else "node"
+    data = TABLE.from_rows([{**row, "entity_kind": kind} for row in found.rows])
     return Result(
         data=data,
         facts=workplace.facts(
@@ -102,19 +103,6 @@ def _add(rows: list[dict[str, Any]], new: Iterator[tuple[int, dict[str, Any]]], 
         coverage = float(coverage_of(np.array([seen]), np.array([expected]))[0])
         about = {"samples_seen": seen, "samples_expected": expected, "coverage": coverage}
         rows.append({**row, "entity_id": found.entities[entity], **about})
-
-
-def anomalies_table(rows: Sequence[dict[str, Any]], entity_kind: str) -> pa.Table:
-    """Return the table of `rows`, each a mapping of column names to plain values, instants in milliseconds."""
-    arrays = {}
-    for column in TABLE.columns:
-        values = [entity_kind] * len(rows) if column.name == "entity_kind" else [row.get(column.name) for row in rows]
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_timestamp(kind):
-            arrays[column.name] = pa.array(values, pa.int64()).cast(kind)
-        else:
-            arrays[column.name] = pa.array(values, kind, from_pandas=True)
-    return pa.table(arrays)
 
 
 def _numbers(data: pa.Table, entities: int) -> dict[str, int | float]:

@@ -67,7 +67,7 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     ]
     rate = found.total.rate
     return Result(
-        data=_table(made),
+        data=TABLE.from_rows(made),
         facts=workplace.facts(as_of_ms=workplace.as_of_ms("samples")),
         numbers={"points": found.total.points, **({"anomaly_percent": 100 * rate} if rate is not None else {})},
     )
@@ -123,14 +123,6 @@ def _row(kind: str, entity: str, metric: str, own: Tally) -> dict[str, Any]:
 
 def _without_answer(kind: str, entity: str, metric: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {**_row(kind, entity, metric, Tally()), "status": row["status"], "reason": row["reason"]}
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    arrays = {}
-    for column in TABLE.columns:
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
-        arrays[column.name] = pa.array([row[column.name] for row in rows], kind)
-    return pa.table(arrays)
 
 
 COMPONENT = Component(

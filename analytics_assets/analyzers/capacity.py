@@ -175,8 +175,7 @@ def capacity_table(parts: Sequence[Part]) -> pa.Table:
             "size_reason": part.reasons or [None] * count,
         }
         for column in TABLE.columns:
-            stored = pa.string() if pa.types.is_dictionary(column.type) else column.type
-            arrays[column.name].append(pa.array(given[column.name], stored, from_pandas=True))
+            arrays[column.name].append(pa.array(given[column.name], column.given_as, from_pandas=True))
     return pa.table({name: pa.chunked_array(chunks) for name, chunks in arrays.items()})
 
 

@@ -246,7 +246,7 @@ def correlations_table(
         )
     for each in rows:
         each["window_days"] = parameters.window_days
-    return pa.Table.from_pylist(rows, pa.schema([(column.name, _plain(column.type)) for column in TABLE.columns]))
+    return TABLE.from_rows(rows)
 
 
 def _named(which: str, label: Label) -> dict[str, str]:
@@ -256,10 +256,6 @@ def _named(which: str, label: Label) -> dict[str, str]:
         f"{which}_id": label.entity,
         f"{which}_metric": label.metric,
     }
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return pa.string() if pa.types.is_dictionary(kind) else kind
 
 
 COMPONENT = Component(

@@ -101,12 +101,11 @@ def quality_table(parts: Sequence[Part]) -> pa.Table:
         return TABLE.empty()
     arrays = {}
     for column in TABLE.columns:
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
         chunks = []
         for part in parts:
             values = part.columns.get(column.name)
             given = [part.same.get(column.name)] * part.rows if values is None else values
-            chunks.append(pa.array(given, kind, from_pandas=True))
+            chunks.append(pa.array(given, column.given_as, from_pandas=True))
         arrays[column.name] = pa.chunked_array(chunks)
     return pa.table(arrays)
 

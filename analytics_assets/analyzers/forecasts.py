@@ -77,7 +77,7 @@ def forecasts_table(parts: Sequence[Rows]) -> pa.Table:
         return TABLE.empty()
     arrays = {}
     for column in TABLE.columns:
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
+        kind = column.given_as
         chunks = []
         for part in parts:
             values = part.columns[column.name]

@@ -111,8 +111,7 @@ def trends_table(entity_kind: str, entities: Sequence[str], columns: Sequence[Ma
     }
     for column in TABLE.columns[2:]:
         joined = np.concatenate([part[column.name] for part in columns])
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
-        arrays[column.name] = pa.array(joined, kind, from_pandas=True)
+        arrays[column.name] = pa.array(joined, column.given_as, from_pandas=True)
     return pa.table(arrays)
 
 

@@ -155,12 +155,7 @@ def compute(workplace: Workplace, parameters: RecommendationsParameters) -> Resu
 
 def recommendations_table(rows: list[Row], valid_until_ms: int) -> pa.Table:
     """Return the table of `rows`, in which what is left out is null."""
-    schema = pa.schema([(column.name, _stored(column)) for column in TABLE.columns])
-    return pa.Table.from_pylist([{**row, "valid_until": valid_until_ms} for row in rows], schema=schema)
-
-
-def _stored(column: Column) -> pa.DataType:
-    return pa.string() if pa.types.is_dictionary(column.type) else column.type
+    return TABLE.from_rows([{**row, "valid_until": valid_until_ms} for row in rows])
 
 
 def _of_vms(

@@ -88,9 +88,8 @@ def compute(workplace: Workplace, parameters: SuspectsParameters) -> Result:
     rows = [
         row for incident in found for row in incident_rows(around, incident, workplace.partition.tenant, parameters)
     ]
-    schema = pa.schema([(column.name, _plain(column.type)) for column in TABLE.columns])
     return Result(
-        data=pa.Table.from_pylist(rows, schema),
+        data=TABLE.from_rows(rows),
         facts=workplace.facts(
             as_of_ms=as_of_ms,
             samples_seen=sum(source.seen for source in sources),
@@ -246,10 +245,6 @@ def _tiers(workplace: Workplace, days: int, grid: Grid) -> tuple[Source, dict[Me
     tiers = read_source("tier", PLATFORM, "entity_id", list(measured_metrics(table)), rows, grid)
     placed = rows(["entity_id", "node_id"]).select(["entity_id", "node_id"]).to_pylist()
     return tiers, {Member("tier", PLATFORM, row["entity_id"]): row["node_id"] for row in placed if row["node_id"]}
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return pa.string() if pa.types.is_dictionary(kind) else kind
 
 
 COMPONENT = Component(

@@ -5,6 +5,7 @@ descriptions travel in the Parquet file), the check before writing, Dagster's co
 DuckDB comments and the data dictionary all come from that declaration.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +44,11 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+
+    @property
+    def given_as(self) -> pa.DataType:
+        """The type to make the column's values in: ids as plain text, which is encoded when it is stored."""
+        return pa.string() if pa.types.is_dictionary(self.type) else self.type
 
     def field(self) -> pa.Field:
         about = {"description": self.description}
@@ -107,6 +113,17 @@ class Table:
 
     def empty(self) -> pa.Table:
         return self.schema().empty_table()
+
+    def from_rows(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        """Return a table of `rows`: column names to plain values, instants in milliseconds or as datetimes.
+
+        What a row lacks, and NaN, is null.
+        """
+        arrays = {
+            column.name: pa.array([row.get(column.name) for row in rows], column.given_as, from_pandas=True)
+            for column in self.columns
+        }
+        return pa.table(arrays)
 
     def conform(self, data: pa.Table) -> pa.Table:
         """Return `data` checked, in the declared column and row order, as it will be stored.

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -208,3 +209,25 @@ def test_conform_agrees_with_a_plain_python_oracle(rows, random):
     stored = KEYED.conform(data)
     assert stored["value"].to_pylist() == [row[-1] for row in expected]
     assert stored["entity"].to_pylist() == [row[1] for row in expected]
+
+
+def test_rows_become_a_table_that_conforms():
+    """Stops each analyzer from turning rows into columns in a way of its own: NaN stored as a value, a key left out."""
+    table = Table(
+        "t",
+        "a row",
+        (
+            Column("vm_id", ENTITY, "VM"),
+            Column("ts", TIMESTAMP, "instant"),
+            Column("value", pa.float64(), "value", nullable=True),
+            Column("on", pa.date32(), "day", nullable=True),
+        ),
+        primary_key=("vm_id",),
+    )
+    rows = [{"vm_id": "b", "ts": 1000, "value": float("nan")}, {"vm_id": "a", "ts": datetime(1970, 1, 1, tzinfo=UTC)}]
+    stored = table.conform(table.from_rows(rows)).to_pylist()
+    assert [(row["vm_id"], row["ts"].timestamp(), row["value"], row["on"]) for row in stored] == [
+        ("a", 0.0, None, None),
+        ("b", 1.0, None, None),
+    ]
+    assert table.conform(table.from_rows([])).num_rows == 0
