@@ -41,9 +41,9 @@ def together_rows(
 def _of_entity(
     metrics: Sequence[Judged], entity: int, ts_ms: NDArray[np.int64], span: Span, parameters: AnomaliesParameters
 ) -> Iterator[dict[str, Any]]:
-    values = np.stack([metric.values[entity] for metric in metrics], axis=1).astype(np.float64)
-    found = multivariate_scores(ts_ms, values)
-    score = found.score[span.first_step :]
+    values = np.stack([metric.values[entity] for metric in metrics]).T
+    found = multivariate_scores(ts_ms, values, first_step=span.first_step)
+    score = found.score
     if not (score >= 1).any():
         return
     missing = np.asarray(~np.isfinite(values[span.first_step :]).any(axis=1))
@@ -54,7 +54,7 @@ def _of_entity(
     for interval in intervals(span.kept_ms, scores, parameters.rule):
         first = max(interval.first, span.day_step - span.first_step)
         if (score[first : interval.last + 1] >= 1).any():
-            inside = found.explanations[span.first_step + first : span.first_step + interval.last + 1]
+            inside = found.explanations[first : interval.last + 1]
             named = explaining_metrics(inside, parameters.together_metrics)
             shares = [(metrics[column].metric, share) for column, share in named]
             yield _row(interval, first, score, missing, shares, history_days, span)

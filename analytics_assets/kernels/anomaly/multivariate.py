@@ -17,6 +17,7 @@ covariance: Lauritzen (1996), "Graphical Models", chapter 5.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,13 @@ from numpy.typing import NDArray
 from analytics_assets.kernels.anomaly.multivariate_calibration import (
     Floats,
     MultivariateDefaults,
-    State,
     calibrate,
     calibrations,
     evenly_spaced,
+    first_state,
     nothing_known,
 )
 from analytics_assets.kernels.anomaly.residuals import checked_instants, checked_reference, standardized_residuals
-
-LARGEST_VALUE = 1e100
 
 LEAST_LINE = 0.1
 """Least alarm line, as a joint deviation: that of metrics that never moved."""
@@ -43,7 +42,7 @@ DEFAULTS = MultivariateDefaults()
 
 @dataclass(frozen=True)
 class MultivariateScores:
-    """What is known of each step, by `step` and `metric` of the input."""
+    """What is known of each step that was asked for, by `step` and `metric` of the input."""
 
     score: Floats
     """[step]: joint deviation over the alarm line; 0 while too little is known, and where all metrics are missing."""
@@ -64,43 +63,66 @@ def multivariate_scores(
     values: NDArray[np.floating],
     reference: NDArray[np.bool_] | None = None,
     defaults: MultivariateDefaults = DEFAULTS,
+    first_step: int = 0,
 ) -> MultivariateScores:
     """Return the scores of `values` [step, metric] at the instants `ts_ms` [step], which never fall.
 
     NaN and infinite values are missing; a metric may be missing throughout, or begin late. `reference`
     [step] marks the steps known to be normal: then only these are learned from, and nothing is scored before
-    there are `first_steps` of them. Raises ValueError where the shapes do not fit or `ts_ms` falls.
+    there are `first_steps` of them. Only the steps from `first_step` on are returned, exactly as they are
+    without it; it saves the explanations of the others. Raises ValueError where the shapes do not fit or
+    `ts_ms` falls.
     """
-    from analytics_assets.kernels.anomaly.multivariate_kernel import jumps_from_recent, score_steps
+    from analytics_assets.kernels.anomaly.multivariate_kernel import jumps_from_recent, keep_finite, score_block
 
     if values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(f"values have the shape {values.shape}; give a matrix [step, metric] of at least one metric")
     checked_instants(ts_ms, len(values))
     mask = checked_reference(reference, len(ts_ms))
+    if not 0 <= first_step <= len(ts_ms):
+        raise ValueError(f"first_step is {first_step}; give one of the {len(ts_ms)} steps, or their number for none")
     if len(ts_ms) == 0:
         return MultivariateScores(np.zeros(0), np.zeros(0, np.bool_), np.zeros(values.shape, np.float32))
     trusted = mask if reference is not None else np.ones(len(ts_ms), np.bool_)
-    matrix = np.where(np.isfinite(values), np.clip(values, -LARGEST_VALUE, LARGEST_VALUE), np.nan).astype(np.float64)
-    residuals = np.ascontiguousarray(np.abs(standardized_residuals(ts_ms, np.ascontiguousarray(matrix.T), reference)).T)
-    jumps = jumps_from_recent(matrix)
+    rows = np.array(values.T, np.float64, order="C")
+    keep_finite(rows)
+    residuals = standardized_residuals(ts_ms, rows, reference)
+    np.abs(residuals, out=residuals)
+    jumps = jumps_from_recent(rows)
 
-    steps, metrics = matrix.shape
+    metrics, steps = rows.shape
     joint, line = np.zeros(steps), np.full(steps, np.inf)
-    explanations = np.where(np.isnan(residuals), np.float32(np.nan), np.float32(0))
-    state = State(np.zeros(metrics), np.zeros(metrics, np.int64), np.zeros(metrics), np.zeros(1))
+    explanations = np.where(np.isnan(rows[:, first_step:].T), np.float32(np.nan), np.float32(0))
+    state = first_state(metrics)
+    score = partial(
+        score_block, ts_ms, rows, residuals, jumps, defaults.weights, state, joint, first_step, explanations
+    )
     factor = defaults.line_factor_without_reference if reference is None else 1.0
-    usual, begin, first = nothing_known(), 0, steps
-    for at, learn_from in calibrations(ts_ms, trusted, defaults):
-        score_steps(ts_ms, matrix, residuals, jumps, begin, at, usual, defaults, state, joint, explanations)
-        first, begin = min(first, at), at
+    schedule = list(calibrations(ts_ms, trusted, defaults))
+    blocks = [at for at, _ in schedule] + [steps]
+    score(tuple(nothing_known()), 0, blocks[0])
+    for (at, learn_from), end in zip(schedule, blocks[1:], strict=True):
         sample = evenly_spaced(learn_from)
-        usual = calibrate(matrix[sample], residuals[sample], jumps[sample])
-        scored = learn_from[learn_from >= first]
+        usual = calibrate(
+            rows.take(sample, axis=1),
+            residuals.take(sample, axis=1),
+            jumps.take(sample, axis=1) if end > first_step else None,  # they only explain
+        )
+        scored = learn_from[learn_from >= blocks[0]]
         if len(scored) >= defaults.first_steps:
-            line[at:] = max(LEAST_LINE, factor * float(np.quantile(joint[scored], defaults.line_share)))
-    score_steps(ts_ms, matrix, residuals, jumps, begin, steps, usual, defaults, state, joint, explanations)
-    score = joint / line
-    return MultivariateScores(score, score >= 1, explanations)
+            line[at:] = max(LEAST_LINE, factor * _quantile(joint[scored], defaults.line_share))
+        score(tuple(usual), at, end)
+    scores = joint[first_step:] / line[first_step:]
+    return MultivariateScores(scores, scores >= 1, explanations)
+
+
+def _quantile(values: Floats, share: float) -> float:
+    """Return the quantile at `share`, with linear interpolation; one rank is partitioned far faster than two."""
+    place = share * (len(values) - 1)
+    rank = int(place)
+    parted = np.partition(values, rank)
+    low, high = float(parted[rank]), float(parted[rank + 1 :].min(initial=np.inf))
+    return low if place == rank else low + (place - rank) * (high - low)
 
 
 def explaining_metrics(explanations: NDArray[np.floating], count: int) -> list[tuple[int, float]]:

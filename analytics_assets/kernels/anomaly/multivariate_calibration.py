@@ -6,20 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.matrix import row_mean
-
 Floats = NDArray[np.float64]
 
 DAY_MS = 86_400_000.0
-
-WIDEST_STANDARD = 30.0
-"""A standardized value counts as at most so many usual deviations."""
-
-MATCH = 0.1
-"""Added to recent and usual sizes before they are compared, so that a quiet metric has no huge ratio."""
-
-HIGH_SHARE = 0.98
-"""A usual size is the mean plus a third of the quantile at this share: heavy tails count, single peaks do not."""
 
 SAMPLE_STEPS = 2048
 """At most so many steps, evenly spaced, are looked at: what is usual needs no more."""
@@ -85,6 +74,11 @@ class MultivariateDefaults(NamedTuple):
     Measured on 30 real VMs over three months: 0.6 alarms a day at 1.0, 0.17 at 1.4, 0.09 at 1.7.
     """
 
+    @property
+    def weights(self) -> tuple[int, float, float, float, float, float]:
+        """What `multivariate_kernel.score_block` needs of them."""
+        return self.most, self.break_weight, self.rise, self.fall, self.noise_days, self.memory_days
+
 
 class Usual(NamedTuple):
     """What is usual of each metric [metric], learned by `calibrate`."""
@@ -96,13 +90,13 @@ class Usual(NamedTuple):
     residual_mean: Floats
     residual_scale: Floats
     residual_floor: Floats
-    """Usual residuals, and the deviation (logarithm of 1 + it) of the median one: so much is nothing to report."""
+    """Usual residuals, and 1 + the median one in units of the scale: so much is nothing to report."""
 
     jump_scale: Floats
     """Usual distance from the last few points, in the metric's unit."""
 
     position_mean: Floats
-    """Mean of the positions, see `multivariate_kernel.position`."""
+    """Mean of the positions, see `multivariate_kernel.position`; a missing value has none and counts as 0."""
 
     prediction: Floats
     """[metric, metric]: a row of positions times this is each metric's error from the others' prediction."""
@@ -110,21 +104,20 @@ class Usual(NamedTuple):
     break_level: Floats
     break_scale: Floats
     break_floor: Floats
-    """Mean logarithm of that error, its usual size, and the deviation that is nothing to report."""
+    """Mean logarithm of that error, its usual size, and 1 + the error that is nothing to report in units of that."""
 
 
-class State(NamedTuple):
-    """What is carried from one block of steps to the next; the arrays are updated in place."""
+State = tuple[Floats, NDArray[np.int64], Floats, Floats]
+"""What is carried from one block of steps to the next; the arrays are updated in place.
 
-    recent_residual: Floats
-    seen: NDArray[np.int64]
-    """Mean residual of the last days [metric], and how many residuals there were."""
+Mean residual of the last days [metric], and how many residuals there were [metric]; how much larger the errors from
+the others were in the last weeks than usual, mean logarithm [metric]; the smoothed joint deviation [1].
+"""
 
-    recent_break: Floats
-    """How much larger the errors from the others were in the last weeks than usual, mean logarithm [metric]."""
 
-    joint: Floats
-    """The smoothed joint deviation [1]."""
+def first_state(metrics: int) -> State:
+    """Return the state before the first step."""
+    return np.zeros(metrics), np.zeros(metrics, np.int64), np.zeros(metrics), np.zeros(1)
 
 
 def calibrations(
@@ -137,6 +130,7 @@ def calibrations(
     """
     memory_ms = int(defaults.memory_days * DAY_MS)
     places = np.flatnonzero(trusted)
+    places_ms = ts_ms[places]
     before = np.concatenate([[0], np.cumsum(trusted)])
     ends = np.flatnonzero(trusted[:-1] & ~trusted[1:]) + 1
     due = due_at_end = max(1, defaults.first_steps)
@@ -146,50 +140,54 @@ def calibrations(
         at = min([int(np.searchsorted(before, due)), *later[:1].tolist()])
         if at >= len(trusted):
             return
-        known = places[: before[at]]
-        learn_from = known[ts_ms[known] > ts_ms[known[-1]] - memory_ms]
-        due = len(known) + max(1, int(defaults.growth * len(learn_from)))
-        due_at_end = len(known) + max(1, int(END_GROWTH * len(learn_from)))
+        known = int(before[at])
+        learn_from = places[np.searchsorted(places_ms, places_ms[known - 1] - memory_ms, side="right") : known]
+        due = known + max(1, int(defaults.growth * len(learn_from)))
+        due_at_end = known + max(1, int(END_GROWTH * len(learn_from)))
         yield at, learn_from
 
 
-def calibrate(values: Floats, residuals: Floats, jumps: Floats) -> Usual:
-    """Return what is usual in the steps of `values`, `residuals` and `jumps` [step, metric], missing ones NaN.
+def calibrate(values: Floats, residuals: Floats, jumps: Floats | None) -> Usual:
+    """Return what is usual in the steps of `values`, `residuals` and `jumps` [metric, step], missing ones NaN.
 
-    Of a metric that has hardly a value there, the position and the jumps say nothing.
+    Of a metric that has hardly a value there, the position and the jumps say nothing; nor do any jumps without `jumps`.
     """
-    value, residual, jump = (np.ascontiguousarray(matrix.T) for matrix in (values, residuals, jumps))
-    lowest, middle, highest = _at_shares(value, 0.0, 0.5, 1.0)
-    reach = highest - lowest
-    spread = _sizes(np.abs(value - middle[:, None])).usual + LEAST_SPREAD * reach
-    few = np.count_nonzero(~np.isnan(value), axis=1) < LEAST_VALUES
-    spread[few | (reach == 0)] = np.inf
-    residual_sizes = _sizes(residual)
-    residual_scale = LOGARITHM_FROM * (residual_sizes.usual + LEAST_RESIDUAL)
-    jump_scale = LOGARITHM_FROM * (_sizes(jump).usual + LEAST_JUMP * np.where(reach > 0, reach, np.abs(middle)) + TINY)
-    jump_scale[few] = np.inf
+    from analytics_assets.kernels.anomaly.multivariate_kernel import MATCH, centered_positions, distances, sizes
 
-    z = np.clip((value - middle[:, None]) / spread[:, None], -WIDEST_STANDARD, WIDEST_STANDARD)
-    positions = np.where(np.isnan(z), 0.0, np.copysign(np.log(1 + np.abs(z)), z))
-    position_mean = positions.mean(axis=1)
-    positions -= position_mean[:, None]
-    covariance = positions @ positions.T / positions.shape[1]
-    precision = np.linalg.inv(covariance + SHRINKAGE * np.diag(np.diag(covariance) + LEAST_VARIANCE))
-    prediction = precision / np.diag(precision)
-    errors = np.abs(prediction.T @ positions)
-    break_scale = _sizes(errors).usual + LEAST_BREAK
+    # Sorting each row once is faster here than partitioning it at several ranks; missing values go last.
+    count, middle, reach, distance = distances(np.sort(values, axis=1))
+    few = count < LEAST_VALUES
+    spread = distance + LEAST_SPREAD * reach
+    spread[few | (reach == 0)] = np.inf
+    residual_mean, residual_median, usual_residual = sizes(np.sort(residuals, axis=1), 0.5)
+    residual_scale = LOGARITHM_FROM * (usual_residual + LEAST_RESIDUAL)
+    jump_scale = np.full(len(values), np.inf)
+    if jumps is not None:
+        _, _, usual_jump = sizes(np.sort(jumps, axis=1), 0.5)
+        least_jump = LEAST_JUMP * np.where(reach > 0, reach, np.abs(middle)) + TINY
+        jump_scale = np.where(few, np.inf, LOGARITHM_FROM * (usual_jump + least_jump))
+
+    centered, position_mean = centered_positions(values, middle, spread)
+    covariance = centered @ centered.T / centered.shape[1]
+    precision = np.linalg.inv(covariance + SHRINKAGE * np.diag(covariance.diagonal() + LEAST_VARIANCE))
+    prediction = precision / precision.diagonal()
+    errors = np.abs(prediction.T @ centered)
+    break_level = np.log(errors + MATCH).mean(axis=1)
+    errors.sort(axis=1)
+    _, high_error, usual_error = sizes(errors, BREAK_SHARE)
+    break_scale = usual_error + LEAST_BREAK
     return Usual(
         center=middle,
         spread=spread,
-        residual_mean=residual_sizes.mean,
+        residual_mean=residual_mean,
         residual_scale=residual_scale,
-        residual_floor=np.log(1 + residual_sizes.median / residual_scale),
+        residual_floor=1 + residual_median / residual_scale,
         jump_scale=jump_scale,
         position_mean=position_mean,
         prediction=np.ascontiguousarray(prediction),
-        break_level=np.log(errors + MATCH).mean(axis=1),
+        break_level=break_level,
         break_scale=break_scale,
-        break_floor=np.log(1 + _at_shares(errors, BREAK_SHARE)[0] / break_scale),
+        break_floor=1 + high_error / break_scale,
     )
 
 
@@ -202,28 +200,3 @@ def nothing_known() -> Usual:
     """Return what is usual before anything was seen: empty arrays."""
     none, square = np.zeros(0), np.zeros((0, 0))
     return Usual(none, none, none, none, none, none, none, square, none, none, none)
-
-
-class _Sizes(NamedTuple):
-    mean: Floats
-    median: Floats
-    usual: Floats
-
-
-def _sizes(rows: Floats) -> _Sizes:
-    """Return what each row of sizes is like, 0 where it has none."""
-    median, high = _at_shares(rows, 0.5, HIGH_SHARE)
-    mean = row_mean(rows)
-    mean = np.where(np.isnan(mean), 0.0, mean)
-    return _Sizes(mean, median, mean + high / 3)
-
-
-def _at_shares(rows: Floats, *shares: float) -> list[Floats]:
-    """Return of each row the values that lie at the `shares` of its order, 0 where it has none.
-
-    Sorting is faster here than what `row_quantiles` does, and no value between two is needed.
-    """
-    ordered = np.sort(rows, axis=1)  # NaN, a missing value, goes last
-    last = rows.shape[1] - np.count_nonzero(np.isnan(rows), axis=1) - 1
-    row = np.arange(len(rows))
-    return [np.where(last < 0, 0.0, ordered[row, (share * np.maximum(last, 0)).astype(np.int64)]) for share in shares]

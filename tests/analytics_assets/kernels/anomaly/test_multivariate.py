@@ -99,6 +99,34 @@ def test_scores_of_a_prefix_are_the_prefix_of_the_scores(cut, with_reference):
     assert np.array_equal(part.explanations, whole.explanations[:cut], equal_nan=True)
 
 
+@pytest.mark.parametrize("first", [0, 1, 100, 1500, 2880, 4031, 4032])
+@pytest.mark.parametrize("with_reference", [True, False])
+def test_the_last_steps_alone_are_those_of_the_whole(first, with_reference):
+    """What is left out to save time must not be what later steps need."""
+    values = machine(14)
+    values[1000:1100, MEMORY] = np.nan
+    reference = np.arange(len(values)) < 10 * PER_DAY if with_reference else None
+    ts = instants(len(values))
+    whole = multivariate_scores(ts, values, reference)
+    last = multivariate_scores(ts, values, reference, first_step=first)
+    assert np.array_equal(last.score, whole.score[first:])
+    assert np.array_equal(last.alarm, whole.alarm[first:])
+    assert np.array_equal(last.explanations, whole.explanations[first:], equal_nan=True)
+
+
+def test_neither_the_type_nor_the_layout_of_the_values_matters_and_they_stay_as_they_are():
+    values = machine(12).astype(np.float32)
+    values[5 * PER_DAY, CPU], values[6 * PER_DAY, SENT] = np.inf, 3e38
+    ts, before = instants(len(values)), values.copy()
+    found = multivariate_scores(ts, values)
+    assert np.array_equal(values, before)
+    for same in (values.astype(np.float64), np.asfortranarray(values), np.repeat(values, 2, axis=0)[::2]):
+        assert np.array_equal(multivariate_scores(ts, same).score, found.score)
+    exact = values.astype(np.float64, order="F")
+    multivariate_scores(ts, exact)
+    assert np.array_equal(exact, before)
+
+
 @pytest.mark.parametrize("column", [np.nan, np.inf, 7.0, 0.0], ids=["missing", "infinite", "constant", "zero"])
 def test_a_metric_that_says_nothing_changes_little_and_breaks_nothing(column):
     values = machine(12)
@@ -223,6 +251,12 @@ def test_too_little_is_known_at_first():
 def test_what_does_not_fit_is_refused_by_name(ts, values, reference, message):
     with pytest.raises(ValueError, match=message):
         multivariate_scores(ts, values, reference)
+
+
+@pytest.mark.parametrize("first", [-1, 6])
+def test_a_first_step_that_does_not_exist_is_refused(first):
+    with pytest.raises(ValueError, match=f"first_step is {first}"):
+        multivariate_scores(instants(5), np.zeros((5, 2)), first_step=first)
 
 
 def test_the_metrics_that_explain_come_in_order_with_ties_and_nothing_made_up():
