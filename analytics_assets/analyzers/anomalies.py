@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from analytics_assets.analyzers.anomaly_model.history import History, blocks, window_grid
 from analytics_assets.analyzers.anomaly_model.metric_rows import Span, judge, metric_rows
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
-from analytics_assets.analyzers.anomaly_model.peer_rows import last_hours, peer_groups, peer_rows
+from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, peer_hours, peer_rows
 from analytics_assets.analyzers.anomaly_model.table import TABLE
 from analytics_assets.analyzers.anomaly_model.together_rows import together_rows
 from analytics_assets.analyzers.metric_trends import measured_metrics
@@ -64,8 +64,7 @@ def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
             workplace.read("inventory", ["vm_id", "valid_from", "vm_name", "flavor"]), parameters.peers_by
         )
         hours = {metric: (metrics[metric], np.concatenate(parts)) for metric, parts in found.hours.items()}
-        day_ms = (span.day_ms, grid.end_ms)
-        _add(found.rows, peer_rows(hours, found.entities, groups, day_ms, parameters), found, 0)
+        _add(found.rows, peer_rows(hours, found.entities, groups, span, parameters), found, 0)
     kind = "vm" if key == "vm_id" else "node"
     data = TABLE.from_rows([{**row, "entity_kind": kind} for row in found.rows])
     return Result(
@@ -90,7 +89,7 @@ def _judge_block(
     judged = [judge(metric, unit, block.values[metric], span, parameters) for metric, unit in metrics.items()]
     for metric in judged:
         _add(found.rows, metric_rows(metric, span, parameters), found, first)
-        hours = last_hours(metric.values, span.grid.steps_per_hour)
+        hours = peer_hours(metric.values, span.day_step, span.grid.steps_per_hour)
         found.hours.setdefault(metric.metric, []).append(hours)
     if parameters.together:
         _add(found.rows, together_rows(judged, span, parameters), found, first)

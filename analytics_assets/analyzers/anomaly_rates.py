@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.rates import Tally, tally
 from analytics_assets.analyzers.anomaly_model.table import TOGETHER
 from analytics_assets.analyzers.metric_trends import measured_metrics
@@ -48,7 +49,9 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     key = table.primary_key[0]
     partition, step_ms = workplace.partition, workplace.resolution_seconds * 1000
     grid = Grid(partition.start_ms, step_ms, (partition.end_ms - partition.start_ms) // step_ms)
-    metrics = list(measured_metrics(table))
+    judged_by = workplace.instance.inputs["anomalies"][0].parameters
+    wanted = judged_by.metrics if isinstance(judged_by, AnomaliesParameters) else ()
+    metrics = list(measured_metrics(table, wanted))
     with_node = key == "vm_id"
     rows = workplace.read("samples", [key, "ts", *(["node_id"] if with_node else []), *(f"{m}_mean" for m in metrics)])
     entities = entity_ids(rows.column(key))

@@ -11,8 +11,11 @@ from analytics_assets.components import Workplace
 from analytics_assets.kernels.matrix import Grid, locate, place
 from resources.partition import DAY_MS
 
-ENTITIES_AT_ONCE = 850
-"""About a row group of five-minute rows of a day: fewer read each row group more than once, more take more memory."""
+VALUES_AT_ONCE = 50_000_000
+"""Values of a block, all metrics and steps of its entities: 850 VMs, about a row group of a day's five-minute rows.
+
+Fewer read each row group more than once, more take more memory.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,32 @@ def blocks(
     entities = workplace.entities(role, entity_days)
     columns = [key, "ts", "samples_seen", "samples_expected", *(f"{metric}_mean" for metric in metrics)]
     day_step = window_days * DAY_MS // grid.step_ms
-    for start in range(0, len(entities), ENTITIES_AT_ONCE):
-        block = tuple(entities[start : start + ENTITIES_AT_ONCE])
+    at_once = max(1, VALUES_AT_ONCE // max(grid.count * len(metrics), 1))
+    for start in range(0, len(entities), at_once):
+        block = tuple(entities[start : start + at_once])
         rows = workplace.read_window(role, window_days + 1, columns, keys=(block[0], block[-1]))
         cells = locate(rows.column(key), rows.column("ts"), grid, block)
-        today = (cells.cell >= 0) & (cells.cell % max(grid.count, 1) >= day_step)
-        entity = cells.cell[today] // max(grid.count, 1)
+        seen, expected = _samples_of_day(rows, cells.cell, len(block), grid.count, min(day_step, grid.count))
         yield History(
             entities=block,
             values={metric: place(cells, rows.column(f"{metric}_mean")) for metric in metrics},
-            samples_seen=_sum(rows.column("samples_seen"), today, entity, len(block)),
-            samples_expected=_sum(rows.column("samples_expected"), today, entity, len(block)),
+            samples_seen=seen,
+            samples_expected=expected,
         )
 
 
-def _sum(
-    values: pa.ChunkedArray, chosen: NDArray[np.bool_], entity: NDArray[np.int64], entities: int
-) -> NDArray[np.int64]:
-    return np.bincount(entity, np.asarray(values)[chosen], entities).astype(np.int64)
+def _samples_of_day(
+    rows: pa.Table, cell: NDArray[np.int64], entities: int, steps: int, day_step: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the samples seen on the day and expected, by entity, buckets without a row included.
+
+    A bucket would have as many as the entity's best one of the day; one that has no row before the day is expected
+    from its first row on.
+    """
+    entity, step = cell // max(steps, 1), cell % max(steps, 1)
+    today = (cell >= 0) & (step >= day_step)
+    seen = np.bincount(entity[today], np.asarray(rows.column("samples_seen"))[today], entities).astype(np.int64)
+    most, first = np.zeros(entities, np.int64), np.full(entities, steps, np.int64)
+    np.maximum.at(most, entity[today], np.asarray(rows.column("samples_expected"))[today].astype(np.int64))
+    np.minimum.at(first, entity[cell >= 0], step[cell >= 0])
+    return seen, np.maximum(most * (steps - np.maximum(first, day_step)), seen)

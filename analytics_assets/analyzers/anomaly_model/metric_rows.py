@@ -42,12 +42,12 @@ class Span:
         return self.grid.start_ms + self.grid.step_ms * np.arange(self.first_step, self.grid.count, dtype=np.int64)
 
     def is_told_today(self, event: "Event") -> bool:
-        """Return whether an event belongs to the day; of yesterday's only those that ended on it.
+        """Return whether an event belongs to the day: it alarmed first on it, or ended on it.
 
-        A new level that began yesterday and goes on was told then.
+        A new level that alarmed yesterday and goes on was told then.
         """
         today = self.day_step - self.first_step
-        return event.first >= today or (event.last >= today and not event.goes_on)
+        return event.last >= today and (event.first_alarm >= today or not event.goes_on)
 
     @property
     def day_ms(self) -> int:
@@ -112,12 +112,13 @@ def metric_rows(judged: Judged, span: Span, parameters: AnomaliesParameters) -> 
 class Event:
     """What happened from `first` to `last`, at its highest at `peak`: positions among the kept steps.
 
-    `goes_on` tells that the data end before it does.
+    `first_alarm` is its first alarm, `goes_on` tells that the data end before it does.
     """
 
     first: int
     last: int
     peak: int
+    first_alarm: int
     goes_on: bool
     alike: Recurrence
 
@@ -130,8 +131,9 @@ def _events(values: NDArray[np.float32], scores: Scores, span: Span, parameters:
         news = _news(values, scores, interval, span, parameters)
         if news is not None:
             peak, alike = news
-            reach = extent(kept, peak, float(scores.expected[peak]), QUIET_STEPS)
-            found.append(Event(*reach[:2], peak, reach[2], alike))
+            first, last, goes_on = extent(kept, peak, float(scores.expected[peak]), QUIET_STEPS)
+            first_alarm = first + int(np.argmax(scores.alarm[first : last + 1]))
+            found.append(Event(first, last, peak, first_alarm, goes_on, alike))
     found.sort(key=lambda event: (-scores.score[event.peak], event.peak))
     apart: list[Event] = []
     for event in found:
@@ -202,8 +204,8 @@ def _event_row(judged: Judged, row: int, scores: Scores, event: Event, span: Spa
         "why": (
             f"{quantity(value, judged.unit)} at {clock(peak_ms)}, where "
             f"{quantity(max(low, 0.0), judged.unit)} to {quantity(high, judged.unit)} was usual; "
-            f"{duration(end_ms - begin_ms)} at least half as far out; as far out on {alike.any_time} of the "
-            f"{alike.days} days before"
+            f"{duration(end_ms - begin_ms)} at least half as far out; on {alike.any_time} of the {alike.days} "
+            "days before it was, at a time at which that is not the rule"
         ),
     }
 

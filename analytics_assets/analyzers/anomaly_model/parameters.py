@@ -25,7 +25,7 @@ class AnomaliesParameters(Parameters):
     minimum_history_days: float = Field(
         3.0, gt=0, le=90, description="Samples before the day that an answer needs, in days' worth of them."
     )
-    direction: Direction = Field("both", description="Deviations that count: up, down or both.")
+    direction: Direction = Field("both", description="Deviations of a metric that count: up, down or both.")
     minimum_change_percent: float = Field(
         5.0, ge=0, le=100, description="Least deviation of a metric in percent, in percentage points."
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analytics_assets.analyzers.anomaly_model.metric_rows import Span
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.kernels.anomaly.intervals import severity
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, row_mean
@@ -43,31 +44,39 @@ def role_of(vm_name: str | None) -> str | None:
     return NUMBER.sub("", vm_name) or None
 
 
-def last_hours(values: NDArray[np.float32], steps_per_hour: int) -> NDArray[np.float32]:
-    """Return the hourly means [entity, hour] that peers are compared by, from `values` [entity, step]."""
-    hours = values.shape[1] // steps_per_hour
-    wanted = min(hours, (PEER_DAYS + 1) * HOURS_PER_DAY)
-    last = values[:, (hours - wanted) * steps_per_hour : hours * steps_per_hour]
-    return row_mean(last.reshape(len(values), wanted, steps_per_hour)).astype(np.float32)
+def days_before(day_step: int, steps_per_hour: int) -> int:
+    """Return how many whole days before the day there are to compare peers on, at most `PEER_DAYS`."""
+    return min(PEER_DAYS, day_step // (steps_per_hour * HOURS_PER_DAY))
+
+
+def peer_hours(values: NDArray[np.float32], day_step: int, steps_per_hour: int) -> NDArray[np.float32]:
+    """Return the hourly means [entity, hour] of those days and of the whole hours of the day."""
+    first = day_step - days_before(day_step, steps_per_hour) * HOURS_PER_DAY * steps_per_hour
+    hours = (values.shape[1] - first) // steps_per_hour
+    part = values[:, first : first + hours * steps_per_hour]
+    return row_mean(part.reshape(len(values), hours, steps_per_hour)).astype(np.float32)
 
 
 def peer_rows(
     metrics: Mapping[str, tuple[str, NDArray[np.float32]]],
     vms: Sequence[str],
     groups: Mapping[str, str],
-    day_ms: tuple[int, int],
+    span: Span,
     parameters: AnomaliesParameters,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield a row for each new outlier: a VM in one of the `metrics`, which give unit and hourly means [VM, hour].
 
-    The hours end with the day's last whole one, and are those of `PEER_DAYS` days more.
+    The hours are those of `peer_hours`.
     """
     named = [groups.get(vm) for vm in vms]
+    steps_per_hour = span.grid.steps_per_hour
+    days = days_before(span.day_step, steps_per_hour)
+    unwanted = {"up": "down", "down": "up"}.get(parameters.direction)
     for metric, (unit, hours) in metrics.items():
 
         def compared(days_back: int, hours: NDArray[np.float32] = hours, unit: str = unit) -> PeerComparison:
-            end = hours.shape[1] - days_back * HOURS_PER_DAY
-            of_day = hours[:, max(0, end - HOURS_PER_DAY) : max(0, end)]
+            first = (days - days_back) * HOURS_PER_DAY
+            of_day = hours[:, first : first + HOURS_PER_DAY]
             return compare_with_peers(
                 of_day, named, parameters.floor(unit), parameters.peer_tolerance, parameters.peers_minimum
             )
@@ -75,11 +84,14 @@ def peer_rows(
         found = compared(0)
         if not found.outlier.any():
             continue
-        earlier = [compared(days_back).outlier for days_back in range(1, PEER_DAYS + 1)]
-        before = np.count_nonzero(earlier, axis=0)
+        earlier = [compared(days_back).outlier for days_back in range(1, days + 1)]
+        before = np.count_nonzero(np.reshape(earlier, (days, len(vms))), axis=0)
         for row in np.flatnonzero(found.outlier & (before < parameters.recurring_days_at_that_time)).tolist():
             score = float(found.distance[row] / found.limit[row])
             level, usual = float(found.level[row]), float(found.group_level[row])
+            direction = "up" if level >= usual else "down"
+            if direction == unwanted:
+                continue
             peers = int(found.peers[row])
             away, limit = quantity(float(found.distance[row]), unit), quantity(float(found.limit[row]), unit)
             yield (
@@ -89,16 +101,16 @@ def peer_rows(
                     "metric": metric,
                     "unit": unit,
                     "status": "ok",
-                    "start": day_ms[0],
-                    "end": day_ms[1],
+                    "start": span.day_ms,
+                    "end": span.grid.end_ms,
                     "ongoing": False,
                     "severity": severity(score, 0),
                     "score": score,
-                    "direction": "up" if level >= usual else "down",
+                    "direction": direction,
                     "value": level,
                     "expected": usual,
                     "peers": peers,
-                    "points": int(found.steps[row]),
+                    "points": int(found.steps[row]) * steps_per_hour,
                     "days_alike": int(before[row]),
                     "why": (
                         f"median of {quantity(level, unit)}, where {count(peers, 'peer')} ({named[row]}) had "

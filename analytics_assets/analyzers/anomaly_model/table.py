@@ -37,7 +37,7 @@ TABLE = Table(
         Column("start", TIMESTAMP, "start of the first bucket of the day that belongs to it"),
         Column("end", TIMESTAMP, "end of the last bucket that belongs to it"),
         Column("began", TIMESTAMP, "when it really began, if on the day before", nullable=True),
-        Column("ongoing", pa.bool_(), "whether it had not ended by the end of the data"),
+        Column("ongoing", pa.bool_(), "whether it had not been over for a quarter of an hour by the end of the data"),
         Column("severity", ENTITY, "by peak and duration", nullable=True, values=("low", "medium", "high")),
         _number("score", "highest score; 1 is the alarm line of every metric", minimum=0),
         Column("peak", TIMESTAMP, "bucket of the highest score", nullable=True),
@@ -53,7 +53,11 @@ TABLE = Table(
         Column("points", pa.int64(), "buckets with samples in the interval", minimum=0),
         _number("history_days", "samples before the day that it was judged by, in days' worth of them", "days"),
         Column(
-            "days_alike", pa.int64(), "earlier days on which it was as far out, in the window", nullable=True, minimum=0
+            "days_alike",
+            pa.int64(),
+            "earlier days on which it was as far out at a time at which that is not the rule",
+            nullable=True,
+            minimum=0,
         ),
         Column("samples_seen", pa.int64(), "samples of the entity on the day", minimum=0),
         Column("samples_expected", pa.int64(), "samples expected of it on the day", minimum=0),

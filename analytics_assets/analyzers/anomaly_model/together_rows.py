@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.analyzers.anomaly_model.metric_rows import Judged, Span, clock, duration
+from analytics_assets.analyzers.anomaly_model.metric_rows import QUIET_STEPS, Event, Judged, Span, clock, duration
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.table import TOGETHER
-from analytics_assets.kernels.anomaly.intervals import Interval, intervals
+from analytics_assets.kernels.anomaly.extent import extent
+from analytics_assets.kernels.anomaly.intervals import intervals, severity
 from analytics_assets.kernels.anomaly.multivariate import explaining_metrics, multivariate_scores
+from analytics_assets.kernels.anomaly.recurrence import days_alike
 from analytics_assets.kernels.anomaly.scores import Scores
+from resources.partition import DAY_MS
+
+JOINT_DAYS = 7
+"""Days before the day whose joint scores tell whether they were as high then."""
 
 LEAST_METRICS = 2
 """Fewer metrics have nothing to be judged together by."""
@@ -42,53 +48,62 @@ def _of_entity(
     metrics: Sequence[Judged], entity: int, ts_ms: NDArray[np.int64], span: Span, parameters: AnomaliesParameters
 ) -> Iterator[dict[str, Any]]:
     values = np.stack([metric.values[entity] for metric in metrics]).T
-    found = multivariate_scores(ts_ms, values, first_step=span.first_step)
-    score = found.score
-    if not (score >= 1).any():
+    looked_from = max(0, span.day_step - JOINT_DAYS * DAY_MS // span.grid.step_ms)
+    found = multivariate_scores(ts_ms, values, first_step=looked_from)
+    kept_from = span.first_step - looked_from
+    missing = ~np.isfinite(values[looked_from:]).any(axis=1)
+    score = np.where(missing, np.nan, found.score)
+    if not (score[kept_from:] >= 1).any():
         return
-    missing = np.asarray(~np.isfinite(values[span.first_step :]).any(axis=1))
-    nothing = np.full(len(score), np.nan)
-    # The joint score has no band of its own: how far it is beyond its line is the score itself.
-    scores = Scores(score, nothing, nothing, nothing, np.where(missing, np.nan, score))
     history_days = min(float(metric.history_days[entity]) for metric in metrics)
-    for interval in intervals(span.kept_ms, scores, parameters.rule):
-        first = max(interval.first, span.day_step - span.first_step)
-        if (score[first : interval.last + 1] >= 1).any():
-            inside = found.explanations[first : interval.last + 1]
+    for event in _events(score, kept_from, span, parameters):
+        if span.is_told_today(event):
+            inside = found.explanations[kept_from + event.first : kept_from + event.last + 1]
             named = explaining_metrics(inside, parameters.together_metrics)
             shares = [(metrics[column].metric, share) for column, share in named]
-            yield _row(interval, first, score, missing, shares, history_days, span)
+            yield _row(event, score[kept_from:], shares, history_days, span)
+
+
+def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: AnomaliesParameters) -> Iterator[Event]:
+    """Yield the events of the kept steps of `score`, NaN where all is missing, that were not as high on days before."""
+    kept = score[kept_from:]
+    nothing = np.full(len(kept), np.nan)
+    # The joint score has no band of its own: how far it is beyond its line is the score itself.
+    for interval in intervals(span.kept_ms, Scores(kept, nothing, nothing, nothing, kept), parameters.rule):
+        peak = interval.first + int(np.nanargmax(kept[interval.first : interval.last + 1]))
+        alike = days_alike(score, span.grid.step_ms, kept_from + peak, 0.0)
+        if not parameters.recurs(alike):
+            first, last, goes_on = extent(kept, peak, 0.0, QUIET_STEPS)
+            first_alarm = first + int(np.argmax(kept[first : last + 1] >= 1))
+            yield Event(first, last, peak, first_alarm, goes_on, alike)
 
 
 def _row(
-    interval: Interval,
-    first: int,
-    score: NDArray[np.float64],
-    missing: NDArray[np.bool_],
-    shares: Sequence[tuple[str, float]],
-    history_days: float,
-    span: Span,
+    event: Event, score: NDArray[np.float64], shares: Sequence[tuple[str, float]], history_days: float, span: Span
 ) -> dict[str, Any]:
-    peak = int(first + np.argmax(score[first : interval.last + 1]))
-    peak_ms, end_ms = int(span.kept_ms[peak]), interval.end_ms + span.grid.step_ms
+    begin_ms, peak_ms = int(span.kept_ms[event.first]), int(span.kept_ms[event.peak])
+    end_ms = int(span.kept_ms[event.last]) + span.grid.step_ms
+    highest = float(score[event.peak])
     metrics = ", ".join(f"{metric} {share:.0%}" for metric, share in shares)
+    first_today = max(event.first, span.day_step - span.first_step)
     return {
         "kind": "together",
         "metric": TOGETHER,
         "unit": "",
         "status": "ok",
-        "start": max(interval.start_ms, span.day_ms),
+        "start": max(begin_ms, span.day_ms),
         "end": end_ms,
-        "began": interval.start_ms if interval.start_ms < span.day_ms else None,
-        "ongoing": interval.ongoing,
-        "severity": interval.severity,
-        "score": float(score[peak]),
+        "began": begin_ms if begin_ms < span.day_ms else None,
+        "ongoing": event.goes_on,
+        "severity": severity(highest, end_ms - begin_ms),
+        "score": highest,
         "peak": peak_ms,
         "metrics": metrics,
-        "points": int(np.count_nonzero(~missing[first : interval.last + 1])),
+        "points": int(np.count_nonzero(~np.isnan(score[first_today : event.last + 1]))),
         "history_days": history_days,
+        "days_alike": event.alike.any_time,
         "why": (
-            f"its metrics together were {score[peak]:.1f} times their alarm line at {clock(peak_ms)}, most of all "
-            f"{metrics}; {duration(end_ms - interval.start_ms)} in all"
+            f"its metrics together were {highest:.1f} times their alarm line at {clock(peak_ms)}, most of all "
+            f"{metrics}; {duration(end_ms - begin_ms)} at least half as far"
         ),
     }

@@ -83,9 +83,10 @@ def multivariate_scores(
         raise ValueError(f"first_step is {first_step}; give one of the {len(ts_ms)} steps, or their number for none")
     if len(ts_ms) == 0:
         return MultivariateScores(np.zeros(0), np.zeros(0, np.bool_), np.zeros(values.shape, np.float32))
-    trusted = mask if reference is not None else np.ones(len(ts_ms), np.bool_)
     rows = np.array(values.T, np.float64, order="C")
     keep_finite(rows)
+    # Without a reference, steps before there was anything to measure teach nothing.
+    trusted = mask if reference is not None else np.asarray(~np.isnan(rows).all(axis=0))
     residuals = standardized_residuals(ts_ms, rows, reference)
     np.abs(residuals, out=residuals)
     jumps = jumps_from_recent(rows)

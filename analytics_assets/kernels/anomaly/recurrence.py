@@ -17,10 +17,17 @@ REACH = 0.7
 AROUND_MS = 3_600_000
 """Times of the day up to so far from the peak's are the same time."""
 
+HALF_WAY = 0.5
+"""Where half of the days are so far on the way at a time of the day, being there then is the daily cycle."""
+
 
 @dataclass(frozen=True)
 class Recurrence:
-    """Days before the peak's with a value alike: at `any_time`, at the `same_time`, of so many `days` with samples."""
+    """Days before the peak's with a value alike: at `any_time`, at the `same_time`, of so many `days` with samples.
+
+    At any time means at one at which such a value is not the rule: full by day, every day, is the daily
+    cycle, and says nothing of being full at night.
+    """
 
     any_time: int
     same_time: int
@@ -44,10 +51,27 @@ def days_alike(
     before[count * per_day - end :] = values[:end]
     days = before.reshape(count, per_day)
     size = float(values[peak]) - expected
-    far = days - expected >= reach * size if size >= 0 else days - expected <= reach * size
+    out = days - expected if size >= 0 else expected - days
+    far = np.isfinite(days) & (out >= reach * abs(size))
     middle, around = per_day // 2, max(1, AROUND_MS // step_ms)
+    unlike_then = far & ~_near(_usually_out(out, abs(size)), around)
     return Recurrence(
-        any_time=int(np.count_nonzero(far.any(axis=1))),
+        any_time=int(np.count_nonzero(unlike_then.any(axis=1))),
         same_time=int(np.count_nonzero(far[:, max(0, middle - around) : middle + around + 1].any(axis=1))),
         days=int(np.count_nonzero(np.isfinite(days).any(axis=1))),
     )
+
+
+def _usually_out(out: NDArray[np.float64], size: float) -> NDArray[np.bool_]:
+    """Return the times of the day at which half of the days, and two at least, are half as far out as the peak."""
+    present = np.isfinite(out)
+    high = np.count_nonzero(present & (out >= HALF_WAY * size), axis=0)
+    return np.asarray((high >= 2) & (2 * high >= np.count_nonzero(present, axis=0)))
+
+
+def _near(times: NDArray[np.bool_], around: int) -> NDArray[np.bool_]:
+    """Return the times of the day up to `around` steps from one of `times`, over midnight too."""
+    near = times.copy()
+    for step in range(1, around + 1):
+        near |= np.roll(times, step) | np.roll(times, -step)
+    return near

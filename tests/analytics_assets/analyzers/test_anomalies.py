@@ -123,6 +123,55 @@ def test_a_change_too_small_to_matter_is_none(lake):
     assert len(answers(found(lake, small)[1])) == 1
 
 
+@pytest.mark.parametrize(("hour", "value"), [(5, 21.0), (17, 59.0)])
+def test_an_outage_by_day_and_load_by_night_are_told(lake, hour, value):
+    """Stops the daily cycle, between 20 and 60 %, from excusing at its height what is usual at its depth."""
+    values = day_and_night()
+    first = TODAY + hour * 12
+    values[first : first + 24] = value + np.random.default_rng(5).normal(0, 0.5, 24)
+    store(lake, {"vm-1": {"cpu_percent": values}})
+    rows = answers(found(lake)[1])
+    assert [(row["direction"], row["start"].hour) for row in rows] == [("up" if value > 50 else "down", hour)]
+
+
+def test_a_new_level_on_a_cycle_is_told_on_the_day_it_comes(lake):
+    values = day_and_night()
+    values[TODAY + 120 :] += 60
+    store(lake, {"vm-1": {"cpu_percent": values}})
+    assert len(answers(found(lake)[1])) == 1
+
+
+def test_infinite_values_hide_nothing_else(lake):
+    values = day_and_night()
+    values[TODAY + 200 : TODAY + 212] = 99
+    values[37::PER_DAY] = np.inf
+    store(lake, {"vm-1": {"cpu_percent": values}})
+    assert len(answers(found(lake)[1])) == 1
+
+
+def test_hours_without_a_row_cost_coverage(lake):
+    """Stops a VM that was measured for six of 24 hours from looking complete."""
+    values = day_and_night()
+    values[TODAY + 72 :] = np.nan
+    values[TODAY + 40 : TODAY + 50] = 99
+    store(lake, {"vm-1": {"cpu_percent": values}, "vm-2": {"cpu_percent": day_and_night(2)}})
+    (row,) = answers(found(lake)[1])
+    assert (row["samples_seen"], row["samples_expected"], row["coverage"]) == (360, 1440, 0.25)
+
+
+@pytest.mark.parametrize("age_days", [5, 8.5, 10, 12])
+def test_a_young_vm_is_no_joint_anomaly(lake, age_days):
+    """Stops the time before a VM existed from teaching that nothing ever moves."""
+    metrics = ("cpu_percent", "memory_bytes", "disk_bytes", "network_receive_bytes_per_second")
+    values = {stem: day_and_night(seed) * (1 if not seed else 1e8) for seed, stem in enumerate(metrics)}
+    for series in values.values():
+        series[: int(TODAY - age_days * PER_DAY)] = np.nan
+    store(lake, {"vm-1": values})
+    assert [
+        row for row in answers(found(lake, GIVEN.model_copy(update={"together": True}))[1]) if row["kind"] == "together"
+    ] == []
+
+
 def test_the_direction_that_is_asked_for_counts(lake):
     values = day_and_night()
     values[TODAY + 200 : TODAY + 212] = 2
@@ -194,7 +243,7 @@ def test_blocks_of_entities_give_the_same_as_all_at_once(lake, monkeypatch):
         vms[f"vm-{number}"]["cpu_percent"][TODAY + 200 : TODAY + 210] = 99
     store(lake, vms)
     whole = found(lake)[1]
-    monkeypatch.setattr(history, "ENTITIES_AT_ONCE", 2)
+    monkeypatch.setattr(history, "VALUES_AT_ONCE", 2 * DAYS * PER_DAY * 7)
     assert found(lake)[1] == whole
     assert [row["entity_id"] for row in answers(whole)] == sorted(vms)
 
@@ -297,9 +346,9 @@ def test_parameters_that_cannot_open_an_interval_are_refused():
         AnomaliesParameters(outside_points=4, of_points=3)
 
 
-def rates(lake, tenant="acme"):
+def rates(lake, judged_by=GIVEN, tenant="acme"):
     component = anomaly_rates.COMPONENT
-    inputs = {"samples": instance(VM_RESOURCES), "anomalies": instance(TABLE)}
+    inputs = {"samples": instance(VM_RESOURCES), "anomalies": Instance("anomalies", COMPONENT, judged_by)}
     with workplace(lake, component, NoParameters(), inputs, tenant) as place:
         data = anomaly_rates.compute(place, NoParameters()).data
     rows = anomaly_rates.TABLE.conform(data).to_pylist()
@@ -327,6 +376,15 @@ def test_rates_count_points_by_metric_vm_node_and_tenant(lake):
     assert by_entity["tenant", "acme", "*"]["anomalous_points"] == 12
     assert by_entity["tenant", "acme", "*"]["intervals"] == 1
     assert by_entity["vm", "vm-3", "cpu_percent"]["status"] == "insufficient_data"
+
+
+def test_metrics_that_were_not_judged_do_not_thin_the_rate(lake):
+    values = day_and_night()
+    values[TODAY + 200 : TODAY + 212] = 99
+    store(lake, {"vm-1": {"cpu_percent": values, "memory_bytes": day_and_night(3) * 1e9}})
+    only = GIVEN.model_copy(update={"metrics": ("cpu_percent",)})
+    lake.write(TABLE, Partition("acme", LAST_DAY), found(lake, only)[0].data)
+    assert rates(lake, only)["vm", "vm-1", "*"]["anomaly_rate"] == pytest.approx(12 / 288)
 
 
 def test_a_vm_that_moved_counts_where_it_was(lake):

@@ -24,7 +24,7 @@ def test_a_nightly_job_that_moves_a_little_recurs_at_that_time():
     for day, hour in enumerate([2, 2.5, 1.7, 2.2, 2.9, 2.1, 2.4, 1.9, 2.0, 2.6]):
         values[at(day, hour) : at(day, hour) + 6] = 60.0
     found = days_alike(values, STEP_MS, at(9, 2.6), 10.0)
-    assert (found.any_time, found.same_time, found.days) == (9, 9, 9)
+    assert (found.same_time, found.days) == (9, 9)
 
 
 def test_the_same_value_at_another_time_of_the_day_is_told_apart():
@@ -34,7 +34,25 @@ def test_the_same_value_at_another_time_of_the_day_is_told_apart():
         values[at(day, 2) : at(day, 3)] = 99.0
     values[at(9, 14)] = 99.0
     found = days_alike(values, STEP_MS, at(9, 14), 10.0)
-    assert (found.any_time, found.same_time) == (9, 0)
+    assert (found.any_time, found.same_time) == (0, 0)
+
+
+def test_jobs_at_no_fixed_hour_recur_at_any_time():
+    """Stops a job that runs at another hour each day from calling somebody each time."""
+    values = series()
+    for day, hour in enumerate([3, 17, 9, 22, 5, 13, 19, 1, 11, 7]):
+        values[at(day, hour) : at(day, hour) + 6] = 60.0
+    assert days_alike(values, STEP_MS, at(9, 7), 10.0).any_time >= 6
+
+
+@pytest.mark.parametrize(("hour", "value"), [(3, 70.0), (11, 5.0)])
+def test_the_daily_cycle_excuses_nothing_at_other_hours(hour, value):
+    """Stops an outage at noon, or load at night, from passing for usual because night and day reach such values."""
+    steps = np.arange(10 * PER_DAY) % PER_DAY
+    values = np.where((steps >= at(0, 8)) & (steps < at(0, 18)), 70.0, 5.0)
+    usual = values[at(9, hour)]
+    values[at(9, hour) : at(9, hour) + 24] = value
+    assert days_alike(values, STEP_MS, at(9, hour) + 2, float(usual)).any_time == 0
 
 
 @pytest.mark.parametrize("sign", [1, -1])
