@@ -59,7 +59,10 @@ def run(name: str, data: Path, folder: Path) -> SetReport:
         Measure(f"rows of the first {PREFIX_SHARE:.0%} scored otherwise alone", different(whole, cut, part), high=0)
     )
     command = " ".join(["novacron-analytics analyze anomalies", f"{name}.parquet --output scored.parquet", *options])
-    about = "Series, times and values as they are, duplicate times too; no reference column."
+    twice = int(rows.duplicated(["series", "ts"]).sum())
+    about = (
+        f"Series, times and values as they are, {twice:,} rows with the time of an earlier one; no reference column."
+    )
     if asked.step:
         about = (
             f"The metrics of each machine, every {asked.step} from a made-up Monday; `reference` is true in the "

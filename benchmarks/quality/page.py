@@ -20,6 +20,15 @@ def write_page(path: Path, reports: Mapping[str, SetReport]) -> None:
     missed = sum(each.met is False for report in reports.values() for each in report.measures)
     asked = sum(each.met is not None for report in reports.values() for each in report.measures)
     parts.append(f"Of {asked} figures that are asked for, {asked - missed} are reached.\n")
+    if missed:
+        parts += [f"The {missed} that are missed:\n", "| set | measure | asked | reached |", "|---|---|---|---|"]
+        parts += [
+            f"| [{name}](#{name}) | {each.what} | {each.asked} | {each.reached:.4g} |"
+            for name, report in reports.items()
+            for each in report.measures
+            if each.met is False
+        ]
+        parts.append("")
     for name, report in reports.items():
         parts += [f"## {name}\n", f"{report.about}\n", "```", *report.commands, "```\n"]
         parts += ["| measure | asked | reached | |", "|---|---|---|---|"]

@@ -35,8 +35,6 @@ def run(data: Path, folder: Path) -> SetReport:
             found.append(sizes.assign(origin=origin, resource=resource))
     prediction = folder / "size-prediction.parquet"
     sized = pd.concat(found)
-    if "risk" not in sized:
-        sized["risk"] = 0.0
     sized[["vm_id", "origin", "resource", "size", "risk"]].to_parquet(prediction)
     printed = score(data, "capacity_score.py", "score", prediction)
     return SetReport(

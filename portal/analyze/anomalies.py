@@ -4,33 +4,38 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 import numpy as np
 import pyarrow as pa
 
-from portal.analyze.columns import BoolArray, FloatArray, Kind, Rows, Wanted
+from portal.analyze.columns import SERIES_PARTS, BoolArray, FloatArray, Kind, Rows, Wanted
 from portal.analyze.explanations import explaining_texts
-from portal.analyze.options import file_options, needed_output, parse_columns
-from portal.analyze.ordering import Ordered, by_series, duplicates
+from portal.analyze.options import Files, file_options
+from portal.analyze.ordering import Ordered, by_series, duplicates, refuse_mixed
 from portal.analyze.progress import with_progress
-from portal.analyze.reading import read_rows
-from portal.analyze.summary import Summary, notes_on, tell
+from portal.analyze.summary import NAMES_SHOWN, Summary, notes_on, print_summary, shown
 from portal.analyze.times import IntArray
-from portal.analyze.writing import check_output, number_column, write_table
+from portal.analyze.writing import number_column, write_table
 from resources.errors import InvalidInput
 
 if TYPE_CHECKING:
     from analytics_assets.kernels.anomaly.scores import DetectorParameters
 
-Found = tuple[FloatArray, BoolArray, dict[str, pa.Array]]
+Scored = tuple[FloatArray, BoolArray, dict[str, pa.Array]]
 """Of each row of a series: score, alarm, and what else is written."""
 
-Method = Callable[[IntArray, FloatArray, BoolArray | None, Sequence[str]], Found]
+Method = Callable[[IntArray, FloatArray, BoolArray | None, Sequence[str]], Scored]
 """Takes times, values [row, metric], which rows are known to be normal, and the metrics' names."""
 
+
+UNIVARIATE = Wanted(
+    {"series": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER},
+    {"reference": Kind.FLAG, **SERIES_PARTS},
+    way_out="Say which one it is with --column {column}=THEIRS, or take all others as metrics with --multivariate",
+)
+MULTIVARIATE = Wanted({"series": Kind.TEXT, "ts": Kind.TIME}, {"reference": Kind.FLAG}, rest=True)
 
 FEW_ROWS = 20
 """A series that is the same over fewer rows than this is not known to be constant."""
@@ -51,59 +56,45 @@ FEW_ROWS = 20
     help="Which deviations may alarm.",
 )
 @click.option("--evidence", is_flag=True, help="Add the columns expected, low and high: what would not have alarmed.")
-def command(
-    path: Path,
-    output: Path | None,
-    columns: tuple[str, ...],
-    time_unit: str,
-    dry_run: bool,
-    as_json: bool,
-    multivariate: bool,
-    direction: Literal["both", "up", "down"],
-    evidence: bool,
-) -> None:
+def command(files: Files, multivariate: bool, direction: Literal["both", "up", "down"], evidence: bool) -> None:
     """Score every sample of every series by what came before it, and raise alarms.
 
     IN has the columns series, ts and value; reference (true or false) marks history that is known to be normal.
     OUT has the same rows in the same order: series, ts, score (1 is the alarm line, on every series) and alarm (1 or
     0). A row without a value has no score. A score never depends on later rows.
 
-    With --multivariate, IN has the columns series, ts and one for each metric, and OUT has explains too: the metrics
-    that made the score, the most telling first.
+    With --multivariate, IN has the columns series, ts and one for each metric (--ignore leaves out what is none), and
+    OUT has explains too: the metrics that deviate, the most telling first.
     """
     if multivariate and (evidence or direction != "both"):
         raise click.UsageError("--direction and --evidence are for series of one metric: leave out --multivariate.")
-    target = needed_output(output, dry_run)
-    if target is not None:
-        check_output(target, [path])
-    rows = read_rows(path, wanted(multivariate, parse_columns(columns)), time_unit)
+    rows = files.read(MULTIVARIATE if multivariate else UNIVARIATE)
     if not rows.numbers:
-        raise InvalidInput(f"{path} has no metric: no column besides series, ts and reference. Add some.")
+        raise InvalidInput(f"{files.path} has no metric: no column besides series, ts and reference. Add some.")
+    for part in SERIES_PARTS:
+        refuse_mixed(rows, ("series",), part)
     names, codes = rows.names("series"), rows.codes("series")
     ordered = by_series(codes, rows.ts_ms, len(names))
-    summary = Summary(path, target, rows.count, {"series": len(names)})
+    summary = Summary(files.path, files.target, rows.count, {"series": len(names)})
+    summary.notes = notes_on(rows, duplicates(codes, rows.ts_ms, ordered))
     if multivariate:
         summary.figures["metrics"] = len(rows.numbers)
-    summary.notes = notes_on(rows, duplicates(codes, rows.ts_ms, ordered))
-    if target is not None:
+        more = f" and {len(rows.numbers) - NAMES_SHOWN:,} more" if len(rows.numbers) > NAMES_SHOWN else ""
+        summary.notes.append(f"metrics: {', '.join(map(shown, list(rows.numbers)[:NAMES_SHOWN]))}{more}")
+    if files.target is not None:
         from analytics_assets.kernels.anomaly.scores import DetectorParameters
 
-        method = together() if multivariate else alone(DetectorParameters(direction=direction), evidence)
-        found = answers(rows, ordered, method, quiet=as_json)
+        method = (
+            multivariate_method()
+            if multivariate
+            else univariate_method(DetectorParameters(direction=direction), evidence)
+        )
+        found = score_all(rows, ordered, method, quiet=files.as_json)
         alarms = [int(answer.alarm.sum()) for answer in found]
         summary.figures |= {"alarm_rows": sum(alarms), "series_with_alarms": sum(count > 0 for count in alarms)}
         summary.unanswered = {name: each.reason for name, each in zip(names, found, strict=True) if each.reason}
-        write_table(target, as_table(rows, found, ordered))
-    tell(summary, as_json)
-
-
-def wanted(multivariate: bool, named: dict[str, str]) -> Wanted:
-    """Return the columns that are read."""
-    required = {"series": Kind.TEXT, "ts": Kind.TIME}
-    if not multivariate:
-        required["value"] = Kind.NUMBER
-    hint = "" if multivariate else ", or take all others as metrics with --multivariate"
-    return Wanted(required, {"reference": Kind.FLAG}, rest=multivariate, named=named, hint=hint)
+        write_table(files.target, as_table(rows, found, ordered))
+    print_summary(summary, files.as_json)
 
 
 @dataclass(frozen=True)
@@ -119,7 +110,7 @@ class Answer:
     reason: str | None
 
 
-def answers(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list[Answer]:
+def score_all(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list[Answer]:
     """Return the answers for all series of a file, on all processors."""
     reference = rows.flags.get("reference")
     metrics = list(rows.numbers)
@@ -130,7 +121,7 @@ def answers(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list[A
         score, alarm, columns = method(
             rows.ts_ms[places], values, None if reference is None else reference[places], metrics
         )
-        reason = None if (score[known] > 0).any() or is_constant(values[known]) else too_few(int(known.sum()))
+        reason = None if (score[known] > 0).any() or is_constant(values[known]) else why_unscored(int(known.sum()))
         return Answer(np.where(known, score, np.nan), alarm & known, columns, reason)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -144,16 +135,18 @@ def is_constant(values: FloatArray) -> bool:
     return len(values) >= FEW_ROWS and bool(same.all())
 
 
-def too_few(count: int) -> str:
+def why_unscored(count: int) -> str:
     """Return why a series without any score has none."""
-    return f"{count:,} rows with a value are too few to score any" if count else "no row has a value"
+    if not count:
+        return "no row has a value"
+    return f"none of its {count:,} rows with a value has a score: too few to learn from, or too large to calculate with"
 
 
-def alone(parameters: "DetectorParameters", evidence: bool) -> Method:
+def univariate_method(parameters: "DetectorParameters", evidence: bool) -> Method:
     """Return the method for series of one metric; `evidence` adds what was expected, and the band around it."""
     from analytics_assets.kernels.anomaly.scores import score_series
 
-    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, _metrics: Sequence[str]) -> Found:
+    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, _metrics: Sequence[str]) -> Scored:
         found = score_series(ts_ms, np.ascontiguousarray(values[:, 0]), parameters, reference)
         band = {"expected": found.expected, "low": found.low, "high": found.high} if evidence else {}
         return found.score, found.alarm, {name: number_column(column) for name, column in band.items()}
@@ -161,13 +154,28 @@ def alone(parameters: "DetectorParameters", evidence: bool) -> Method:
     return method
 
 
-def together() -> Method:
-    """Return the method for series of several metrics, which adds the metrics that made each score."""
+def multivariate_method() -> Method:
+    """Return the method for series of several metrics, which adds the metrics that explain each score.
+
+    Before the first row that is known to be normal, a series is scored as one without such rows: whether there will
+    be any, no earlier score may depend on.
+    """
     from analytics_assets.kernels.anomaly.multivariate import multivariate_scores
 
-    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, metrics: Sequence[str]) -> Found:
-        found = multivariate_scores(ts_ms, values, reference)
-        return found.score, found.alarm, {"explains": explaining_texts(found.explanations, metrics)}
+    def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, metrics: Sequence[str]) -> Scored:
+        first = len(ts_ms)
+        parts = []
+        if reference is not None and reference.any():
+            first = int(np.argmax(reference))
+            parts.append(multivariate_scores(ts_ms, values, reference, first_step=first))
+        if first:
+            parts.insert(0, multivariate_scores(ts_ms[:first], values[:first]))
+        explanations = np.concatenate([part.explanations for part in parts])
+        return (
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.alarm for part in parts]),
+            {"explains": explaining_texts(explanations, metrics)},
+        )
 
     return method
 
@@ -186,6 +194,6 @@ def as_table(rows: Rows, found: Sequence[Answer], ordered: Ordered) -> pa.Table:
     place = np.empty(rows.count, np.int64)
     place[ordered.order] = np.arange(rows.count)
     for name in found[0].columns:
-        by_series = pa.concat_arrays([answer.columns[name] for answer in found])
-        columns[name] = by_series.take(pa.array(place))
+        in_order = pa.concat_arrays([answer.columns[name] for answer in found])
+        columns[name] = in_order.take(pa.array(place))
     return pa.table(columns)

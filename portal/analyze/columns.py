@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from portal.analyze.times import IntArray, TimeReader
 from resources.errors import InvalidInput
+from resources.monitoring.traces.delimited import MISSING
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -23,6 +24,11 @@ BoolArray = NDArray[np.bool_]
 
 ROW_NUMBERS = re.compile(r"(__index_level_\d+__)?")
 """Columns without a name of their own: pandas writes the numbers of a table's rows so. They measure nothing."""
+
+
+TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0"})
+FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", *(word.lower() for word in MISSING)})
+"""How a yes-or-no column may be written, in small letters; what is missing is no."""
 
 
 class Kind(Enum):
@@ -34,26 +40,36 @@ class Kind(Enum):
     FLAG = "yes or no"
 
 
+SERIES_PARTS = {"metric": Kind.TEXT, "stat": Kind.TEXT}
+"""Columns that often tell series apart: where a file has them, a series must not have several."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The columns an analysis must have and may have; with `rest`, all others are read as numbers too.
 
-    `named` says which of the file's columns is ours where the names differ, `hint` what else to do about one that
-    is not there.
+    `named` says which of the file's columns is ours where the names differ, `ignore` which of the file's are to be
+    left out, and `way_out` what to do about one that is not there, with {column} for its name.
     """
 
     required: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
     rest: bool = False
     named: Mapping[str, str] = field(default_factory=dict)
-    hint: str = ""
+    ignore: Sequence[str] = ()
+    way_out: str = "Say which one it is with --column {column}=THEIRS"
 
     def find(self, theirs: Sequence[str], path: Path) -> "Found":
         """Return at which of the file's columns ours are.
 
         Raises:
-            InvalidInput: one is not there, or is there twice, or nothing is left to be measured.
+            InvalidInput: one is not there, or is there twice, or is to be left out.
         """
+        for name in self.ignore:
+            if name not in theirs:
+                raise InvalidInput(f"--ignore {name!r}: {path} has no such column. It has: {listed(theirs)}.")
+            if name in (self.named.get(ours, ours) for ours in self.required):
+                raise InvalidInput(f"--ignore {name!r}: this column is needed. Leave out another one.")
         unknown = sorted(set(self.named) - {*self.required, *self.optional})
         if unknown:
             known = ", ".join((*self.required, *self.optional))
@@ -61,6 +77,8 @@ class Wanted:
         positions: dict[str, int] = {}
         for ours in (*self.required, *self.optional):
             name = self.named.get(ours, ours)
+            if name in self.ignore:
+                continue
             if theirs.count(name) > 1:
                 raise InvalidInput(
                     f"{path} has {theirs.count(name)} columns {name!r}: which is {ours}? Rename or remove one."
@@ -68,12 +86,12 @@ class Wanted:
             if name in theirs:
                 positions[ours] = theirs.index(name)
             elif ours in self.required or ours in self.named:
-                way_out = "" if ours in self.named else f" Say which one it is with --column {ours}=THEIRS{self.hint}."
+                way_out = "" if ours in self.named else f" {self.way_out.format(column=ours)}."
                 raise InvalidInput(f"{path} has no column {name!r}. It has: {listed(theirs)}.{way_out}")
         others = [place for place in range(len(theirs)) if place not in positions.values()]
         kinds = {**self.required, **self.optional}
         if self.rest:
-            for place in [place for place in others if not ROW_NUMBERS.fullmatch(theirs[place])]:
+            for place in [place for place in others if self._is_metric(theirs[place])]:
                 name = theirs[place]
                 if theirs.count(name) > 1 or name in positions:
                     raise InvalidInput(f"{path} has two columns {name!r}. Rename or remove one.")
@@ -81,16 +99,27 @@ class Wanted:
                 kinds[name] = Kind.NUMBER
                 others.remove(place)
         ordered = {ours: positions[ours] for ours in sorted(positions, key=positions.__getitem__)}
-        return Found(ordered, {ours: kinds[ours] for ours in ordered}, tuple(theirs[place] for place in others))
+        return Found(
+            ordered,
+            {ours: kinds[ours] for ours in ordered},
+            tuple(theirs[place] for place in others),
+            {ours: theirs[place] for ours, place in ordered.items() if ours not in self.required},
+        )
+
+    def _is_metric(self, name: str) -> bool:
+        return name not in self.ignore and not ROW_NUMBERS.fullmatch(name)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Our columns by their place in the file, what each holds, and the file's columns that nobody needs."""
+    """Our columns by their place in the file, what each holds, the file's columns that nobody needs, and what the
+    file calls those of ours that it need not have.
+    """
 
     positions: Mapping[str, int]
     kinds: Mapping[str, Kind]
     ignored: tuple[str, ...]
+    dispensable: Mapping[str, str]
 
     def of(self, kind: Kind) -> list[str]:
         """Return our columns of one kind, in the file's order."""

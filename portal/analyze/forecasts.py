@@ -1,28 +1,27 @@
 """`novacron-analytics analyze forecasts`: what is to come of every series, with intervals."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 import pyarrow as pa
 
-from portal.analyze.columns import FloatArray, Kind, Rows, Wanted
-from portal.analyze.options import file_options, needed_output, parse_columns
-from portal.analyze.ordering import Ordered, by_series, duplicates
+from portal.analyze.columns import SERIES_PARTS, FloatArray, Kind, Rows, Wanted
+from portal.analyze.options import Files, file_options
+from portal.analyze.ordering import Ordered, by_series, duplicates, refuse_mixed
 from portal.analyze.progress import announce
-from portal.analyze.reading import read_rows
 from portal.analyze.steps import STEP_MS, Steps, step_means
-from portal.analyze.summary import Summary, notes_on, shown, tell
-from portal.analyze.writing import check_output, number_column, write_table
+from portal.analyze.summary import Summary, notes_on, print_summary
+from portal.analyze.times import parse_time
+from portal.analyze.writing import number_column, write_table
 from resources.errors import InvalidInput
 
 if TYPE_CHECKING:
     from analytics_assets.kernels.forecast.forecasts import Forecasts
 
 REQUIRED = {"series": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER}
-OPTIONAL = {"capacity": Kind.NUMBER, "metric": Kind.TEXT}
+OPTIONAL = {"capacity": Kind.NUMBER, **SERIES_PARTS}
 
 VALUES = ("mean", "lo80", "hi80", "lo95", "hi95")
 
@@ -34,41 +33,39 @@ HISTORY_STEPS = {"h": 24 * 7 * 26, "d": 730}
 @file_options
 @click.option("--horizon", type=click.IntRange(1), required=True, metavar="N", help="How many steps to forecast.")
 @click.option("--freq", type=click.Choice(list(STEP_MS)), required=True, help="A step: an hour (h) or a day (d), UTC.")
-def command(
-    path: Path,
-    output: Path | None,
-    columns: tuple[str, ...],
-    time_unit: str,
-    dry_run: bool,
-    as_json: bool,
-    horizon: int,
-    freq: str,
-) -> None:
+@click.option(
+    "--from",
+    "begin",
+    metavar="T",
+    help="The first step to forecast is the one with this time, and samples from its begin on are not used. "
+    "Default: after the step of the last sample.",
+)
+def command(files: Files, horizon: int, freq: str, begin: str | None) -> None:
     """Forecast the hourly or daily means of every series, with intervals for 80 and 95 %.
 
     IN has the columns series, ts and value, and may have capacity (no forecast is above it) and metric (series of one
     metric learn from each other which method works). OUT has N rows for each series: series, ts, mean, lo80, hi80,
-    lo95, hi95, model, backtest_mase, status and reason. The first step is the one after the last sample.
+    lo95, hi95, model, backtest_mase, status and reason. The first step is the one after that of the last sample.
     """
-    target = needed_output(output, dry_run)
-    if target is not None:
-        check_output(target, [path])
     check_horizon(horizon, freq)
-    rows = read_rows(path, Wanted(REQUIRED, OPTIONAL, named=parse_columns(columns)), time_unit)
+    from_ms = None if begin is None else parse_time(begin, "--from", files.time_unit)
+    rows = files.read(Wanted(REQUIRED, OPTIONAL))
+    for part in SERIES_PARTS:
+        refuse_mixed(rows, ("series",), part)
     names, codes = rows.names("series"), rows.codes("series")
     ordered = by_series(codes, rows.ts_ms, len(names))
     groups = groups_of(rows, ordered)
-    summary = Summary(path, target, rows.count, {"series": len(names)})
+    summary = Summary(files.path, files.target, rows.count, {"series": len(names)})
     summary.notes = notes_on(rows, duplicates(codes, rows.ts_ms, ordered))
-    if target is not None:
-        announce("forecasting", rows.count, quiet=as_json)
-        steps = step_means(codes, rows.ts_ms, rows.numbers["value"], len(names), freq)
+    if files.target is not None:
+        announce("forecasting", rows.count, quiet=files.as_json)
+        steps = step_means(codes, rows.ts_ms, rows.numbers["value"], len(names), freq, from_ms)
         found = forecast_series(steps, freq, horizon, groups, capacities(rows, ordered))
         answered = found.status == "ok"
         summary.figures["forecast"] = int(answered.sum())
         summary.unanswered = {names[place]: str(found.reason[place]) for place in np.flatnonzero(~answered)}
-        write_table(target, as_table(rows, steps, found, horizon))
-    tell(summary, as_json)
+        write_table(files.target, as_table(rows, steps, found, horizon))
+    print_summary(summary, files.as_json)
 
 
 def check_horizon(horizon: int, freq: str) -> None:
@@ -88,27 +85,17 @@ def groups_of(rows: Rows, ordered: Ordered) -> list[str] | None:
     if "metric" not in rows.texts:
         return None
     metrics, codes = rows.names("metric"), rows.codes("metric")
-    groups = []
-    for name, places in zip(rows.names("series"), ordered, strict=True):
-        own = codes[places]
-        if (own != own[0]).any():
-            other = metrics[own[np.argmax(own != own[0])]]
-            raise InvalidInput(
-                f"{rows.path}: series {shown(name)} has the metrics {shown(metrics[own[0]])} and {shown(other)}. "
-                "Give each series one metric: make the metric a part of its name."
-            )
-        groups.append(metrics[own[0]])
-    return groups
+    return [metrics[codes[places[0]]] for places in ordered]
 
 
 def capacities(rows: Rows, ordered: Ordered) -> FloatArray | None:
-    """Return the last capacity that each series tells, NaN for none; None where the file has no such column."""
+    """Return the last capacity above 0 that each series tells, NaN for none; None without such a column."""
     if "capacity" not in rows.numbers:
         return None
     found = []
     for places in ordered:
         told = rows.numbers["capacity"][places]
-        told = told[~np.isnan(told)]
+        told = told[told > 0]
         found.append(told[-1] if len(told) else np.nan)
     return np.array(found)
 
@@ -126,7 +113,8 @@ def forecast_series(
 
 def as_matrix(steps: Steps, longest: int) -> FloatArray:
     """Return the last `longest` means [series, step], each row up to where its series' forecast begins."""
-    lengths = steps.next_step - steps.first_step
+    known = np.array([len(values) > 0 for values in steps.values], dtype=bool)
+    lengths = (steps.next_step - steps.first_step)[known]
     width = int(min(lengths.max(initial=1), longest))
     history = np.full((len(steps.values), max(width, 1)), np.nan)
     for row, values in enumerate(steps.values):

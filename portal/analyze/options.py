@@ -1,20 +1,50 @@
-"""The arguments and options that the commands of `analyze` share."""
+"""The arguments and options that the commands of `analyze` share, and what they all do with them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from portal.analyze.columns import Rows, Wanted
+from portal.analyze.reading import read_rows
 from portal.analyze.times import UNITS
+from portal.analyze.writing import check_output
 from portal.options import json_option
 from resources.errors import InvalidInput
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+@dataclass(frozen=True)
+class Files:
+    """What is read and written, and how. `output` is None for a dry run without one.
+
+    `named` is our column -> theirs; `ignore` are columns of theirs that are left out.
+    """
+
+    path: Path
+    output: Path | None
+    named: dict[str, str]
+    ignore: tuple[str, ...]
+    time_unit: str
+    dry_run: bool
+    as_json: bool
+
+    @property
+    def target(self) -> Path | None:
+        """Where to write; None for a dry run."""
+        return None if self.dry_run else self.output
+
+    def read(self, wanted: Wanted, others: Sequence[Path] = ()) -> Rows:
+        """Return the rows of the input, after a look at the output, which must be none of the `others` either."""
+        if self.output is not None:
+            check_output(self.output, [self.path, *others])
+        return read_rows(self.path, replace(wanted, named=self.named, ignore=self.ignore), self.time_unit)
 
 
-def file_options(command: Command) -> Command:
-    """Add IN, --output, --column, --time-unit, --dry-run and --json."""
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add IN, --output, --column, --ignore, --time-unit, --dry-run and --json, given to the command as `Files`."""
     added = [
         click.argument("path", metavar="IN", type=click.Path(path_type=Path)),
         click.option(
@@ -23,6 +53,7 @@ def file_options(command: Command) -> Command:
         click.option(
             "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="A column's name in IN; repeatable."
         ),
+        click.option("--ignore", multiple=True, metavar="THEIRS", help="A column of IN to leave out; repeatable."),
         click.option(
             "--time-unit",
             type=click.Choice(UNITS),
@@ -33,9 +64,25 @@ def file_options(command: Command) -> Command:
         click.option("--dry-run", is_flag=True, help="Read and check the input, and write nothing."),
         json_option,
     ]
+
+    @wraps(command)
+    def with_files(
+        path: Path,
+        output: Path | None,
+        columns: tuple[str, ...],
+        ignore: tuple[str, ...],
+        time_unit: str,
+        dry_run: bool,
+        as_json: bool,
+        **own: Any,
+    ) -> None:
+        if output is None and not dry_run:
+            raise click.UsageError("Missing option '--output'.")
+        command(Files(path, output, parse_columns(columns), ignore, time_unit, dry_run, as_json), **own)
+
     for add in reversed(added):
-        command = add(command)
-    return command
+        with_files = add(with_files)
+    return with_files
 
 
 def parse_columns(options: Sequence[str]) -> dict[str, str]:
@@ -47,10 +94,3 @@ def parse_columns(options: Sequence[str]) -> dict[str, str]:
             raise InvalidInput(f"--column {option!r} is not OURS=THEIRS.")
         named[ours.strip()] = theirs.strip()
     return named
-
-
-def needed_output(output: Path | None, dry_run: bool) -> Path | None:
-    """Return where to write; None for a dry run."""
-    if output is None and not dry_run:
-        raise click.UsageError("Missing option '--output'.")
-    return None if dry_run else output

@@ -11,11 +11,12 @@ from typing import IO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from portal.analyze.columns import Found, Kind, Rows, Wanted
-from portal.analyze.refused_lines import FALSE, TRUE, refuse_csv, refuse_parquet
+from portal.analyze.columns import FALSE, TRUE, Found, Kind, Rows, Wanted
+from portal.analyze.refused_lines import refuse_csv, refuse_parquet
 from portal.analyze.times import NO_TIME, IntArray, TimeReader
 from resources.errors import InvalidInput
 from resources.lake.table import ENTITY
@@ -191,6 +192,10 @@ class _Gathered:
     def _numbers(self, column: pa.Array) -> np.ndarray:
         if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type) or pa.types.is_boolean(column.type):
             raise _BadRows(f"a number is {column.type}")
+        if _is_text(column.type):
+            texts = column.cast(pa.large_string())
+            missing = pc.is_in(texts, value_set=pa.array(MISSING, pa.large_string()))
+            column = pc.if_else(missing, pa.scalar(None, pa.large_string()), pc.utf8_trim_whitespace(texts))
         values: np.ndarray = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan))
         infinite = np.isinf(values)
         if infinite.any():
@@ -222,6 +227,13 @@ class _Gathered:
             ignored=self.found.ignored,
             infinite=self.infinite,
         )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Return whether values are texts, encoded or not."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _flags(column: pa.Array) -> np.ndarray:

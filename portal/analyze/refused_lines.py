@@ -10,13 +10,10 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from portal.analyze.columns import Found, Kind
+from portal.analyze.columns import FALSE, TRUE, Found, Kind
 from portal.analyze.times import NO_TIME, TimeReader
 from resources.errors import InvalidInput
 from resources.monitoring.traces.delimited import MISSING, NUMBER
-
-TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0"})
-FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", ""})
 
 INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 
@@ -31,7 +28,7 @@ TIMES = (
     "outside of the years 2000 to 2099 say which with --time-unit)"
 )
 WAYS_OUT = {
-    Kind.TEXT: "Give every row an id",
+    Kind.TEXT: "Give every row an id, as text or a whole number",
     Kind.TIME: TIMES,
     Kind.NUMBER: "Write a number with a decimal point, or nothing where there is none",
     Kind.FLAG: "Write true or false",
@@ -47,12 +44,12 @@ def refuse_csv(path: Path, separator: str, width: int, found: Found, times: Time
             seen += len(lines)
             bad_times = _bad_times([fields for _, fields in lines], found, times)
             for (line, fields), bad_time in zip(lines, bad_times, strict=True):
-                problem, kind = _line_problem(fields, width, found, bad_time)
+                problem, ours = _line_problem(fields, width, found, bad_time)
                 if not problem:
                     continue
                 count += 1
-                if count == 1 and kind is not None:
-                    way_out = WAYS_OUT[kind]
+                if count == 1 and ours is not None:
+                    way_out = _way_out(ours, found)
                 if len(problems) < SHOWN:
                     problems.append(f"line {line}: {problem}")
     except (csv.Error, gzip.BadGzipFile, EOFError, OSError) as error:
@@ -84,7 +81,7 @@ def refuse_parquet(path: Path, names: list[str], found: Found, times: TimeReader
                         if not problem:
                             continue
                         count += 1
-                        way_out = WAYS_OUT[found.kinds[ours]] if count == 1 else way_out
+                        way_out = _way_out(ours, found) if count == 1 else way_out
                         if len(problems) < SHOWN:
                             problems.append(f"row {row}: {problem}")
                         break
@@ -115,7 +112,16 @@ def _bad_times(lines: list[list[str]], found: Found, times: TimeReader) -> list[
     return [bool(bad) for bad in times.to_ms(pa.array(texts, pa.string())) == NO_TIME]
 
 
-def _line_problem(fields: list[str], width: int, found: Found, bad_time: bool) -> tuple[str, Kind | None]:
+def _way_out(ours: str, found: Found) -> str:
+    """Return what to do about a bad value of one of our columns."""
+    way_out = WAYS_OUT[found.kinds[ours]]
+    if ours in found.dispensable:
+        way_out += f", or leave the column out with --ignore {found.dispensable[ours][:TEXT_LENGTH]!r}"
+    return way_out
+
+
+def _line_problem(fields: list[str], width: int, found: Found, bad_time: bool) -> tuple[str, str | None]:
+    """Return what is wrong with a line and in which of our columns; nothing where it is right."""
     if len(fields) != width:
         return f"{len(fields)} fields where the header has {width}", None
     for ours, place in found.positions.items():
@@ -126,7 +132,7 @@ def _line_problem(fields: list[str], width: int, found: Found, bad_time: bool) -
             return f"{ours} is not UTF-8 text", None
         problem = _value_problem(ours, field, kind, bad_time)
         if problem:
-            return problem, kind
+            return problem, ours
     return "", None
 
 
@@ -146,7 +152,7 @@ def _value_problem(ours: str, value: Any, kind: Kind, bad_time: bool) -> str:
         return f"{shown} is not a number"
     number = text.strip()
     fine = (
-        number in MISSING
+        text in MISSING
         or (number.isascii() and NUMBER.fullmatch(number))
         or number.lower().lstrip("+-") in ("nan", *INFINITE)
     )

@@ -10,18 +10,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from portal.analyze.columns import Kind, Rows, Wanted
-from portal.analyze.options import file_options, needed_output, parse_columns
+from portal.analyze.options import Files, file_options
+from portal.analyze.ordering import by_series, duplicates, refuse_mixed
 from portal.analyze.reading import read_rows
-from portal.analyze.summary import Summary, notes_on, shown, tell
-from portal.analyze.times import NO_TIME, TimeReader, iso_text
-from portal.analyze.writing import check_output, write_table
+from portal.analyze.summary import Summary, notes_on, print_summary, shown
+from portal.analyze.times import iso_text, parse_time
+from portal.analyze.writing import write_table
 from resources.errors import InvalidInput
 
 if TYPE_CHECKING:
     from analytics_assets.kernels.root_cause.suspects import Suspect
 
 REQUIRED = {"entity": Kind.TEXT, "metric": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER}
-GRAPH = Wanted({"source": Kind.TEXT, "target": Kind.TEXT})
+OPTIONAL = {"stat": Kind.TEXT}
+GRAPH = Wanted({"source": Kind.TEXT, "target": Kind.TEXT}, way_out="Rename its columns to source and target")
 
 TOLD = 3
 """Suspects that a person is told of; all are in the output."""
@@ -40,12 +42,7 @@ TOLD = 3
 @click.option("--target-entity", metavar="E", help="The entity that raised the alarm.")
 @click.option("--target-metric", metavar="M", help="The metric of it that raised the alarm.")
 def command(
-    path: Path,
-    output: Path | None,
-    columns: tuple[str, ...],
-    time_unit: str,
-    dry_run: bool,
-    as_json: bool,
+    files: Files,
     start: str,
     end: str,
     graph: Path | None,
@@ -56,41 +53,32 @@ def command(
 
     IN has the columns entity, metric, ts and value: the incident, and as much around it as there is, which tells what
     is usual. OUT has a row for each entity, the most likely cause first: rank, entity, score (comparable within one
-    file only) and evidence in words. The alarm (--target-entity and --target-metric) and the graph make it better.
+    file only) and evidence in words. With the alarm (--target-entity and --target-metric), entities are ranked by
+    what goes with it; with a graph too, by what it depends on.
     """
     if (target_entity is None) != (target_metric is None):
         raise click.UsageError("--target-entity and --target-metric go together: give both or none.")
-    target = needed_output(output, dry_run)
-    if target is not None:
-        check_output(target, [path, *([graph] if graph else [])])
-    window = moment(start, "--start", time_unit), moment(end, "--end", time_unit)
-    rows = read_rows(path, Wanted(REQUIRED, named=parse_columns(columns)), time_unit)
+    window = parse_time(start, "--start", files.time_unit), parse_time(end, "--end", files.time_unit)
+    rows = files.read(Wanted(REQUIRED, OPTIONAL), [graph] if graph else [])
+    refuse_mixed(rows, ("entity", "metric"), "stat")
     edges = read_edges(graph) if graph else []
     alarm = None
     if target_entity is not None and target_metric is not None:
         alarm = (target_entity, target_metric)
         check_alarm(rows, *alarm)
     check_window(rows, window)
-    summary = Summary(path, target, rows.count)
+    summary = Summary(files.path, files.target, rows.count)
     summary.figures = {"entities": len(rows.names("entity")), "metrics": len(rows.names("metric"))}
-    summary.notes = notes_on(rows) + notes_on_graph(rows, edges, graph)
+    summary.notes = notes_on(rows, same_instants(rows), "entity, metric")
+    if graph:
+        summary.notes.append(note_on_graph(rows, edges, target_entity))
     suspects = ranked(rows, window, alarm, edges)
-    if target is not None:
-        write_table(target, as_table(rows, suspects))
-        if as_json:
+    if files.target is not None:
+        write_table(files.target, as_table(rows, suspects))
+        if files.as_json:
             summary.figures["first"] = suspects[0].entity
         summary.findings = [f"{each.rank}. {shown(each.entity)}, score {each.score:.2f}" for each in suspects[:TOLD]]
-    tell(summary, as_json)
-
-
-def moment(text: str, option: str, time_unit: str) -> int:
-    """Return a time that was given as an option, in milliseconds since the epoch."""
-    found = int(TimeReader(time_unit).to_ms(pa.array([text]))[0])
-    if found == NO_TIME:
-        raise InvalidInput(
-            f"{option} {text!r} is no time. Write ISO 8601 such as 2026-03-01T00:05:00Z, or a number since 1970."
-        )
-    return found
+    print_summary(summary, files.as_json)
 
 
 def read_edges(graph: Path) -> list[tuple[str, str]]:
@@ -107,13 +95,21 @@ def check_window(rows: Rows, window: tuple[int, int]) -> None:
         raise InvalidInput("--end lies before --start. Exchange them.")
     known = ~np.isnan(rows.numbers["value"])
     if not (known & (rows.ts_ms >= start) & (rows.ts_ms <= end)).any():
-        texts = iso_text(
-            pa.array([int(rows.ts_ms.min()), int(rows.ts_ms.max())], pa.timestamp("ms", "UTC")), zoned=True
-        )
+        times = rows.ts_ms[known] if known.any() else rows.ts_ms
+        said = f"Its times are {_iso(times.min())} to {_iso(times.max())}"
+        before, after = times[times < start], times[times > end]
+        if len(before) and len(after):
+            said += f", with none between {_iso(before.max())} and {_iso(after.min())}"
         raise InvalidInput(
-            f"{rows.path} has no value from --start to --end. Its times are {' to '.join(texts.to_pylist())}. "
-            "Give a window inside of it."
+            f"{rows.path} has no value from --start to --end. {said}. Give a window that holds some of it."
         )
+
+
+def same_instants(rows: Rows) -> int:
+    """Return how many rows have the entity, metric and time of an earlier one."""
+    metrics = len(rows.names("metric"))
+    series = rows.codes("entity").astype(np.int64) * metrics + rows.codes("metric")
+    return duplicates(series, rows.ts_ms, by_series(series, rows.ts_ms, len(rows.names("entity")) * metrics))
 
 
 def check_alarm(rows: Rows, entity: str, metric: str) -> None:
@@ -125,17 +121,19 @@ def check_alarm(rows: Rows, entity: str, metric: str) -> None:
             raise InvalidInput(f"{rows.path} has no {column} {shown(name)} ({option}). It has: {some}.")
 
 
-def notes_on_graph(rows: Rows, edges: Sequence[tuple[str, str]], graph: Path | None) -> list[str]:
+def note_on_graph(rows: Rows, edges: Sequence[tuple[str, str]], alarming: str | None) -> str:
     """Say which entities a graph does not know: a name that is written otherwise makes it useless."""
-    if graph is None:
-        return []
-    known = {name for edge in edges for name in edge}
+    known = {name for source, target in edges if source != target for name in (source, target)}
+    if alarming is not None and alarming not in known:
+        return (
+            f"the graph is not used: {shown(alarming)}, which raised the alarm, is in none of its {len(edges):,} edges"
+        )
     unknown = sorted(set(rows.names("entity")) - known)
     note = f"{len(edges):,} edges"
     if unknown:
         note += f"; {len(unknown):,} of {len(rows.names('entity')):,} entities are not in the graph, such as "
         note += shown(unknown[0])
-    return [note]
+    return note
 
 
 def ranked(
@@ -173,3 +171,8 @@ def _sorted_codes(rows: Rows, column: str) -> tuple[list[str], NDArray[np.int64]
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
     return [names[code] for code in order], place[rows.codes(column)]
+
+
+def _iso(time_ms: int) -> str:
+    text: str = iso_text(pa.array([int(time_ms)], pa.timestamp("ms", "UTC")), zoned=True)[0].as_py()
+    return text

@@ -12,6 +12,9 @@ from portal.analyze.columns import Rows
 SHOWN = 10
 """Series without an answer that a person is told of by name."""
 
+NAMES_SHOWN = 40
+"""Metrics that a person is told of by name."""
+
 NAME_LENGTH = 60
 
 
@@ -45,7 +48,7 @@ class Summary:
         }
 
 
-def tell(summary: Summary, as_json: bool) -> None:
+def print_summary(summary: Summary, as_json: bool) -> None:
     """Print a summary on standard output."""
     if as_json:
         click.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=True))
@@ -67,8 +70,8 @@ def tell(summary: Summary, as_json: bool) -> None:
     click.echo("\n".join(lines))
 
 
-def notes_on(rows: Rows, count_duplicates: int = 0) -> list[str]:
-    """Return what a person should know of how a file was read."""
+def notes_on(rows: Rows, count_duplicates: int, key: str = "series") -> list[str]:
+    """Return what a person should know of how a file was read; `key` says what has one sample at a time."""
     assumed = rows.times.assumed()
     notes = [f"times are taken as {assumed}"] if assumed else []
     if rows.ignored:
@@ -76,7 +79,7 @@ def notes_on(rows: Rows, count_duplicates: int = 0) -> list[str]:
     if rows.infinite:
         notes.append(f"{rows.infinite:,} infinite values were taken as missing")
     if count_duplicates:
-        notes.append(f"{count_duplicates:,} rows have the same series and time as an earlier one")
+        notes.append(f"{count_duplicates:,} rows have the same {key} and time as an earlier one")
     return notes
 
 

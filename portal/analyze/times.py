@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from resources.errors import InvalidInput
 from resources.monitoring.traces.delimited import NUMBER
 from resources.monitoring.traces.rows import END_MS, FIRST_MS, iso_to_ms
 
@@ -117,6 +118,16 @@ class TimeReader:
             times = np.floor(np.clip(numbers * (1000 / factor), -1, LAST_MS + 1))
         low, high = (FIRST_MS, END_MS) if self._checked else (0, LAST_MS)
         return np.where(missing | (times < low) | (times >= high), NO_TIME, times).astype(np.int64)
+
+
+def parse_time(text: str, option: str, unit: str) -> int:
+    """Return a time that was given as an option, in milliseconds since the epoch."""
+    found = int(TimeReader(unit).to_ms(pa.array([text]))[0])
+    if found == NO_TIME:
+        raise InvalidInput(
+            f"{option} {text!r} is no time. Write ISO 8601 such as 2026-03-01T00:05:00Z, or a number since 1970."
+        )
+    return found
 
 
 def iso_text(times: pa.Array, zoned: bool) -> pa.Array:

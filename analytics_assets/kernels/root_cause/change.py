@@ -28,11 +28,12 @@ HALF_CHANGE = 2.0
 
 @dataclass(frozen=True)
 class Changes:
-    """Per entity and metric: the level before the incident, the step from there, the usual size of a step (all in
-    the metric's unit), and the change that they make, 0 to 1.
+    """Per entity and metric: the level before the incident and inside of it (NaN where nothing was measured), the
+    step between them, the usual size of a step (all in the metric's unit), and the change that they make, 0 to 1.
     """
 
     level: Vector
+    inside: Vector
     step: Vector
     usual: Vector
     change: Vector
@@ -46,11 +47,8 @@ def changes(incident: Incident, reference: NDArray[np.int64]) -> Changes:
     """
     window = incident.window
     inside = row_median(incident.values[:, :, window])
-    length = BEFORE_WINDOWS * len(window)
-    first = incident.step[window[0]]
-    before = np.flatnonzero((incident.step < first) & (incident.step >= first - length) & ~incident.inside)
-    level = _quantiles(incident.values[:, :, before], 0.5)
-    nearest = row_median(incident.values[:, :, incident.reference(length)])
+    level = _quantiles(incident.values[:, :, steps_before(incident)], 0.5)
+    nearest = row_median(incident.values[:, :, incident.reference(BEFORE_WINDOWS * len(window))])
     whole = row_median(incident.values[:, :, reference])
     level = np.where(np.isnan(level), np.where(np.isnan(nearest), whole, nearest), level)
     step = inside - level
@@ -61,7 +59,14 @@ def changes(incident: Incident, reference: NDArray[np.int64]) -> Changes:
     size = np.abs(step)
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(size > 0, size / (size + HALF_CHANGE * usual), 0.0)
-    return Changes(level, step, usual, np.where(np.isnan(change), 0.0, change))
+    return Changes(level, inside, step, usual, np.where(np.isnan(change), 0.0, change))
+
+
+def steps_before(incident: Incident) -> NDArray[np.int64]:
+    """Return the positions of the steps right before the window, none where the record does not reach up to it."""
+    first = incident.step[incident.window[0]]
+    begin = first - BEFORE_WINDOWS * len(incident.window)
+    return np.flatnonzero((incident.step < first) & (incident.step >= begin) & ~incident.inside)
 
 
 def _quantiles(values: Vector, share: float) -> Vector:

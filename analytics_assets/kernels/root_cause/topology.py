@@ -24,3 +24,8 @@ def distances(depends_on: Mapping[str, Sequence[str]], start: str) -> dict[str, 
                 found[next_one] = found[entity] + 1
                 waiting.append(next_one)
     return found
+
+
+def members(depends_on: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return all entities that depend on another or are depended on."""
+    return {*depends_on, *(target for targets in depends_on.values() for target in targets)}

@@ -11,7 +11,7 @@ from benchmarks.quality import forecast_tasks, page, size_tasks
 from benchmarks.quality.anomaly_sets import SETS, different
 from benchmarks.quality.explaining_metrics import by_contribution, explaining_measures
 from benchmarks.quality.measures import Measure, SetReport, as_text
-from benchmarks.quality.root_cause_cases import petshop_cases
+from benchmarks.quality.root_cause_cases import nezha_cases, petshop_cases
 from benchmarks.quality.synthetic import alarm_events
 
 
@@ -107,6 +107,8 @@ def test_the_page_has_every_figure(tmp_path):
     page.write_page(tmp_path / "quality.md", {"nab": report})
     text = (tmp_path / "quality.md").read_text()
     assert "Of 2 figures that are asked for, 1 are reached." in text
+    assert "The 1 that are missed:" in text
+    assert "| [nab](#nab) | bad | >= 1 | 0.25 |" in text
     assert "| bad | >= 1 | 0.25 | **missed** |" in text
     assert "bad: 0.25  (asked >= 1: MISSED)" in as_text(report)
 
@@ -119,4 +121,8 @@ def test_the_cases_of_the_real_data(shared_data):
         assert case.target[3] in set(inside["metric"])
         assert case.graph is not None
         assert case.target[1] in set(case.graph["source"])
+    case = next(nezha_cases(shared_data))
+    front = case.samples[case.samples["entity"] == case.target[1]]
+    alarm = front[(front["metric"] == case.target[3]) & front["ts"].between(case.start, case.end)]
+    assert len(alarm) == 5
     assert all((shared_data / f"{name}.parquet").exists() for name in SETS)

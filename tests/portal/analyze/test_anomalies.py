@@ -124,6 +124,57 @@ def test_dirt_is_scored_and_series_that_cannot_be_are_named(tmp_path, options):
     assert (constant["score"].max(), constant["alarm"].sum()) == (0, 0)
 
 
+def test_a_reference_that_is_never_true_is_none(tmp_path):
+    """Stops a machine without known history from getting no score, beside one that has some."""
+    known = metrics("known", seed=1).assign(reference=True)
+    unknown = metrics("unknown").assign(reference=False)
+    alone = scores(write(tmp_path / "alone.parquet", metrics("unknown")), "--multivariate", ending="parquet")[1]
+    both = write(tmp_path / "both.parquet", pd.concat([known, unknown]))
+    told, found = scores(both, "--multivariate", ending="parquet")
+    pd.testing.assert_frame_equal(found[found["series"] == "unknown"].reset_index(drop=True), alone)
+    assert (alone["alarm"].sum() > 0, told["unanswered"]) == (True, [])
+
+
+def test_before_the_reference_begins_a_series_is_scored_without_one(tmp_path):
+    rows = metrics("a")
+    late = rows.assign(reference=np.arange(len(rows)) >= 5800)
+    found = scores(write(tmp_path / "late.parquet", late), "--multivariate", ending="parquet")[1]
+    without = scores(write(tmp_path / "without.parquet", rows), "--multivariate", ending="parquet")[1]
+    pd.testing.assert_frame_equal(found.head(5800), without.head(5800))
+    assert found["alarm"][SPIKE].any()
+    for cut in (3000, 5799, 5850):
+        part = scores(write(tmp_path / "part.parquet", late.head(cut)), "--multivariate", ending="parquet")[1]
+        pd.testing.assert_frame_equal(part, found.head(cut))
+
+
+def test_two_metrics_are_not_one_series(tmp_path):
+    """Stops cpu and memory of one machine from being scored as one series."""
+    rows = pd.concat([daily("a", 3).assign(metric="cpu"), daily("a", 3, level=9e9).assign(metric="memory")])
+    path = write(tmp_path / "in.csv", rows)
+    done = analyze("anomalies", path, "--dry-run")
+    assert (done.code, "series 'a' has the metrics 'cpu' and 'memory', which are not one series" in done.err) == (
+        1,
+        True,
+    )
+    assert analyze("anomalies", path, "--ignore", "metric", "--dry-run").code == 0
+    assert analyze("anomalies", write(tmp_path / "one.csv", rows[rows["metric"] == "cpu"]), "--dry-run").code == 0
+
+
+def test_columns_that_are_no_metrics_are_left_out_when_told(tmp_path):
+    """Stops a label, or the number of a row, from being scored as a metric without a word."""
+    rows = metrics("a").assign(host="x", label=0)
+    path = write(tmp_path / "in.csv", rows)
+    done = analyze("anomalies", path, "--multivariate", "--dry-run")
+    assert (done.code, "or leave the column out with --ignore 'host'" in done.err) == (1, True)
+    told, found = scores(path, "--multivariate", "--ignore", "host", "--ignore", "label")
+    assert "metrics: 'cpu', 'memory', 'disk', 'in', 'out', 'load'" in told["notes"]
+    assert "columns not used: 'host', 'label'" in told["notes"]
+    pd.testing.assert_frame_equal(found, scores(write(tmp_path / "own.csv", metrics("a")), "--multivariate")[1])
+    for name, said in (("nothing", "has no such column"), ("ts", "this column is needed")):
+        done = analyze("anomalies", path, "--multivariate", "--ignore", name, "--dry-run")
+        assert (done.code, said in done.err) == (1, True)
+
+
 def test_ids_and_times_come_back_as_they_were(tmp_path):
     """Stops an output that cannot be joined with its input."""
     rows = spiked("x").assign(series=7)

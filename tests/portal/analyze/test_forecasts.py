@@ -118,6 +118,31 @@ def test_numbers_stay_numbers(tmp_path):
     assert found["ts"].tolist() == [last + 3600, last + 7200, last + 10800]
 
 
+def test_a_begin_that_is_told(tmp_path):
+    """Stops a record that ends two hours before midnight from being forecast from ten in the evening on."""
+    path = write(tmp_path / "in.csv", hourly("a", 21))
+    short = write(tmp_path / "short.csv", hourly("a", 21).iloc[:-2])
+    options = ("--from", "2026-03-23")
+    assert forecast(short, 24)[1]["ts"][0] == "2026-03-22 22:00:00+00:00".replace(" ", "T").replace("+00:00", "Z")
+    told, found = forecast(short, 24, options=options)
+    assert (told["forecast"], found["ts"][0], found["ts"][23]) == (1, "2026-03-23T00:00:00Z", "2026-03-23T23:00:00Z")
+    np.testing.assert_allclose(found["mean"], 50 + 20 * np.sin(2 * np.pi * np.arange(24) / 24), atol=2)
+    later = pd.concat([hourly("a", 21), hourly("a", 30).iloc[21 * 24 :].assign(value=1e6)])
+    cut = forecast(write(tmp_path / "later.csv", later), 24, options=options)[1]
+    pd.testing.assert_frame_equal(cut, forecast(path, 24)[1])
+    nothing, empty = forecast(path, 24, options=("--from", "2020-01-01"))
+    assert (nothing["forecast"], len(empty), empty["mean"].isna().all()) == (0, 24, True)
+    done = analyze("forecasts", path, "--horizon", 1, "--freq", "h", "--from", "soon", "--dry-run")
+    assert (done.code, "--from 'soon' is no time" in done.err) == (1, True)
+
+
+def test_a_capacity_of_nothing_is_no_capacity(tmp_path):
+    """Stops a capacity of 0 from making every forecast 0."""
+    for capacity in (0.0, -1.0):
+        found = forecast(write(tmp_path / "in.csv", hourly("a", 28).assign(capacity=capacity)), 24)[1]
+        assert found["mean"].min() > 20
+
+
 def test_metrics_learn_from_their_own_kind_only(tmp_path):
     rows = pd.concat([hourly("a", 28).assign(metric="cpu"), hourly("b", 28, seed=1, level=1e9).assign(metric="memory")])
     together = forecast(write(tmp_path / "in.csv", rows), 24)[1]

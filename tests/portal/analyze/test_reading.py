@@ -167,6 +167,49 @@ def test_parquet_refused_by_name(tmp_path, columns, said):
     assert said in str(failure.value)
 
 
+def test_empty_texts_of_parquet_are_missing_numbers(tmp_path):
+    """Stops an empty cell of a text column from breaking a file whose CSV twin is read."""
+    texts = [" 1.5", "", "NaN", "null", None, "-inf", "2"]
+    columns = {"series": ["a"] * 7, "ts": [TS] * 7}
+    for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        values = pa.array(texts, kind if not pa.types.is_string_view(kind) else pa.string()).cast(kind)
+        pq.write_table(pa.table({**columns, "value": values}), tmp_path / "in.parquet")
+        rows = read_rows(tmp_path / "in.parquet", SERIES)
+        np.testing.assert_array_equal(rows.numbers["value"], [1.5, *[np.nan] * 5, 2])
+        assert rows.infinite == 1
+
+
+def refusal(path: Path) -> str | None:
+    """Return why a file is refused, None where it is read."""
+    try:
+        read_rows(path, SERIES)
+    except InvalidInput as refused:
+        return str(refused)
+    return None
+
+
+NUMBERS = ["1", "+1.5e3", ".5", "5.", " 7 ", "", " ", " NA ", "nan", "NaN", "-nan", "None", "NA", "inf", "-Infinity",
+           "1e400", "0x10", "1,5", "1_0", "one", "--1", "1e", "true", "\u0661"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_a_number_is_refused_by_name_or_read(tmp_path, text):
+    """Stops the two readers from disagreeing on what a number is: then a file is refused without a row to look at."""
+    for name in ("in.parquet", "in.csv"):
+        path = tmp_path / name
+        if name.endswith("parquet"):
+            pq.write_table(pa.table({"series": ["a", "b"], "ts": [TS, TS], "value": ["1", text]}), path)
+        else:
+            path.write_text(f'series;ts;value\na;{TS};1\nb;{TS};"{text}"\n')
+        assert refusal(path) is None or f": value = {text!r} is not a number" in refusal(path)
+
+
+def test_a_missing_mark_is_no(tmp_path):
+    """Stops an empty flag that pandas wrote as nan from being refused."""
+    content = "series,ts,value,reference\n" + "".join(f"a,{TS},1,{word}\n" for word in ("True", "nan", "", "None", "0"))
+    assert read(tmp_path, content).flags["reference"].tolist() == [True, False, False, False, False]
+
+
 def test_files_that_are_not_what_their_name_says(tmp_path):
     assert "is not a Parquet file" in refused(tmp_path, "series,ts,value\n", name="in.parquet")
     assert "cannot be read" in refused(tmp_path, "series,ts,value\n", name="in.csv.gz")

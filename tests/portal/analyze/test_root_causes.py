@@ -99,16 +99,63 @@ def test_half_an_alarm_is_wrong_usage(samples):
 def test_a_graph_that_does_not_fit_is_noticed(tmp_path, samples):
     """Stops a graph with other names from silently changing nothing."""
     calls = graph(tmp_path, "source,target\nShop,Cart\n")
-    told = summary("root-causes", samples, *WINDOW, *ALARM, "--graph", calls, "--output", tmp_path / "out.csv")
+    told = summary("root-causes", samples, *WINDOW, "--graph", calls, "--output", tmp_path / "out.csv")
     assert "1 edges; 4 of 4 entities are not in the graph, such as 'cart'" in told["notes"]
     calls.write_text("from,to\na,b\n")
     done = analyze("root-causes", samples, *WINDOW, "--graph", calls, "--dry-run")
     assert (done.code, "has no column 'source'" in done.err) == (1, True)
+    assert "Rename its columns to source and target" in done.err
 
 
-def test_an_entity_without_values_in_the_window_is_ranked_last(tmp_path):
+def test_a_graph_without_the_alarming_entity_is_not_used(tmp_path, samples):
+    """Stops such a graph from halving what everybody else is suspected of."""
+    summary("root-causes", samples, *WINDOW, *ALARM, "--output", tmp_path / "without.csv")
+    calls = graph(tmp_path, "source,target\nshop,shop\ncart,database\n")
+    told = summary("root-causes", samples, *WINDOW, *ALARM, "--graph", calls, "--output", tmp_path / "out.csv")
+    assert "the graph is not used: 'shop', which raised the alarm, is in none of its 2 edges" in told["notes"]
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "without.csv").read_bytes()
+
+
+@pytest.mark.parametrize("alarm", [(), ALARM])
+def test_an_entity_that_falls_silent_at_the_incident_is_a_suspect(tmp_path, alarm):
+    """Stops a database that crashed from ranking last, as it sent nothing that could have changed."""
     rows = incident()
-    rows.loc[(rows["entity"] == "mail") & (rows["ts"] >= START), "value"] = np.nan
+    rows.loc[(rows["entity"] == "database") & (rows["ts"] >= START), "value"] = np.nan
     write(tmp_path / "in.csv", rows)
+    summary("root-causes", tmp_path / "in.csv", *WINDOW, *alarm, "--output", tmp_path / "out.csv")
+    found = read(tmp_path / "out.csv")
+    assert found["entity"][0] == "database"
+    assert "it fell silent: 100% of its samples are missing in the incident" in found["evidence"][0]
+    assert "has no sample in the incident" in found["evidence"][0]
+
+
+def test_an_entity_that_was_silent_before_the_incident_is_no_suspect(tmp_path):
+    rows = incident()
+    rows.loc[(rows["entity"] == "mail") & (rows["ts"] >= START - pd.Timedelta("1h")), "value"] = np.nan
+    new = incident().query("entity == 'mail' and @START <= ts <= @END").assign(entity="new")
+    write(tmp_path / "in.csv", pd.concat([rows, new]))
     summary("root-causes", tmp_path / "in.csv", *WINDOW, *ALARM, "--output", tmp_path / "out.csv")
-    assert read(tmp_path / "out.csv")["entity"].tolist()[-1] == "mail"
+    found = read(tmp_path / "out.csv").set_index("entity")
+    assert found.loc["mail", "score"] == 0
+    assert "has no sample outside of the incident" in found.loc["new", "evidence"]
+    assert not found["evidence"].str.contains("nan").any()
+
+
+def test_several_statistics_of_a_metric_are_not_mixed(tmp_path):
+    """Stops an average and a percentile from being taken as one series."""
+    rows = pd.concat([incident().assign(stat="Average"), incident().assign(stat="p99")])
+    path = write(tmp_path / "in.csv", rows)
+    done = analyze("root-causes", path, *WINDOW, "--dry-run")
+    assert done.code == 1
+    assert "entity 'shop', metric 'latency' has the stats 'Average' and 'p99', which are not one series" in done.err
+    told = summary("root-causes", path, *WINDOW, "--ignore", "stat", "--dry-run")
+    assert "2,400 rows have the same entity, metric and time as an earlier one" in told["notes"]
+    assert summary("root-causes", write(tmp_path / "one.csv", incident().assign(stat="p99")), *WINDOW, "--dry-run")
+
+
+def test_a_window_in_a_hole_of_the_record_is_told_so(tmp_path, samples):
+    rows = incident()
+    write(tmp_path / "in.csv", rows[(rows["ts"] < START) | (rows["ts"] > END)])
+    done = analyze("root-causes", tmp_path / "in.csv", *WINDOW, "--dry-run")
+    assert done.code == 1
+    assert "with none between 2026-03-02T09:59:00Z and 2026-03-02T10:10:00Z" in done.err

@@ -49,6 +49,13 @@ def test_without_any_capacity_there_is_a_size_and_no_class(tmp_path):
     assert read(tmp_path / "out.csv")["size"][0] > 70
 
 
+def test_two_metrics_are_not_one_series(tmp_path):
+    rows = pd.concat([daily("a", 6).assign(metric="cpu"), daily("a", 6, level=9e9).assign(metric="memory")])
+    path = write(tmp_path / "in.csv", rows.assign(capacity=100.0))
+    done = analyze("sizes", path, "--days", 7, "--dry-run")
+    assert (done.code, "series 'a' has the metrics 'cpu' and 'memory'" in done.err) == (1, True)
+
+
 def test_days_must_be_told_and_be_some(tmp_path):
     path = write(tmp_path / "in.csv", usage(6))
     assert analyze("sizes", path, "--output", tmp_path / "out.csv").code == 2

@@ -1,6 +1,6 @@
 import pytest
 
-from analytics_assets.kernels.root_cause.metric_kinds import metric_kind, metrics_by_kind
+from analytics_assets.kernels.root_cause.metric_kinds import bad_direction, metric_kind, metrics_by_kind
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_metrics_of_a_kind_stand_together_and_others_are_left_out():
 def test_names_that_say_nothing_all_count():
     """Nothing recognised must not mean nothing looked at."""
     assert metrics_by_kind(["m1", "m2"]) == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("availability Average", -1),
+        ("success_pct", -1),
+        ("requestErrors", 1),
+        ("failed_jobs", 1),
+        ("latency p99", 0),
+        ("cpu_milli", 0),
+        ("client_success_pct", 0),
+    ],
+)
+def test_failures_are_bad_in_one_direction_only(name, direction):
+    assert bad_direction(name) == direction

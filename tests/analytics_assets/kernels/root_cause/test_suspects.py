@@ -103,6 +103,63 @@ def test_without_a_target_the_one_that_changed_most_leads():
     assert found[0].entity_change == pytest.approx(found[0].score)
 
 
+def test_what_got_better_is_no_change():
+    """Stops a service that came back from leading the suspects of what failed elsewhere."""
+    rng = [noise(seed, 240, level=90) for seed in range(4)]
+    series = {
+        ("back again", "availability"): raised(rng[0], *WINDOW, 60),
+        ("failing", "availability"): raised(rng[1], *WINDOW, -30),
+        ("mended", "errors"): raised(rng[2], *WINDOW, -80),
+        ("broken", "errors"): raised(rng[3], *WINDOW, 40),
+    }
+    found = {suspect.entity: suspect for suspect in rank_suspects(incident(series, WINDOW))}
+    assert {name for name, suspect in found.items() if suspect.rank <= 2} == {"failing", "broken"}
+    assert found["back again"].change == found["mended"].change == 0
+
+
+@pytest.mark.parametrize(("metric", "first"), [("cpu_pct", "back"), ("memory", "back"), ("connections", "front")])
+def test_where_an_answer_alarms_a_change_of_resources_is_a_cause(metric, first):
+    """Stops the victim from leading where the cause shows in what it spends, and not in its own latency."""
+    series = {
+        ("front", "latency"): disturbed(1, 1),
+        ("back", "latency"): noise(2, 240),
+        ("back", metric): raised(noise(3, 240), *WINDOW, 60),
+        ("idle", "latency"): noise(4, 240),
+        ("idle", metric): noise(5, 240),
+    }
+    found = rank_suspects(incident(series, WINDOW), ("front", "latency"))
+    assert found[0].entity == first
+
+
+def test_the_alarming_entity_leads_where_its_own_resources_changed_most():
+    series = {
+        ("front", "latency"): disturbed(1, 1),
+        ("front", "cpu"): raised(noise(2, 240), *WINDOW, 200),
+        ("back", "latency"): noise(3, 240),
+        ("back", "cpu"): raised(noise(4, 240), *WINDOW, 20),
+    }
+    found = rank_suspects(incident(series, WINDOW), ("front", "latency"))
+    assert names(found) == ["front", "back"]
+    assert "largest change of its resources" in found[0].evidence()
+
+
+@pytest.mark.parametrize("target", [None, ("front", "latency")])
+def test_who_fell_silent_at_the_incident_leads(target):
+    crashed = noise(9, 240)
+    crashed[150:] = np.nan
+    found = rank_suspects(chain({("crashed", "latency"): crashed}), target)
+    assert found[0].entity == "crashed"
+    assert found[0].silence == 1
+    assert "latency was 1" in found[0].evidence()
+    assert "has no sample in the incident; it fell silent: 100%" in found[0].evidence()
+
+
+def test_a_graph_without_the_alarming_entity_is_not_used():
+    """Stops a graph of other names from halving everybody but the alarming entity."""
+    target = ("front", "latency")
+    assert rank_suspects(chain(), target, [("FRONT", "MIDDLE"), ("middle", "back")]) == rank_suspects(chain(), target)
+
+
 def test_who_moved_first_breaks_a_tie():
     """Two that never stood still and jumped fully have the same score."""
     late, early = np.zeros(240), np.zeros(240)
