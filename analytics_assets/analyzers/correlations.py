@@ -11,7 +11,7 @@ platform, the metrics of every tenant's VMs with those of the node they run on. 
    the number of pairs of the same kind and metric. A pair that is sure but weak is not shown.
 
 The first of a pair moves first, or they move together (lag 0). Moving first is not causing. A VM or node of which no
-pair of metrics is shown has one row that says why.
+pair of a kind is shown has one row of that kind that says why.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,14 @@ from analytics_assets.analyzers.correlation_model.population import (
     population,
 )
 from analytics_assets.analyzers.correlation_model.shown_pairs import Shown, busiest, shown_pairs
-from analytics_assets.analyzers.correlation_model.sources import Source, last_nodes, read_source
+from analytics_assets.analyzers.correlation_model.sources import (
+    Source,
+    days_of,
+    placement,
+    read_source,
+    tenants_samples,
+)
+from analytics_assets.analyzers.correlation_model.unanswered import STATUSES, named, unanswered
 from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.matrix import HOUR_MS, Grid
@@ -37,7 +44,6 @@ from resources.lake.table import ENTITY, Column, Table
 from resources.partition import PLATFORM
 
 KINDS = ("vm_metrics", "vm_vm", "vm_node", "node_metrics", "node_node")
-STATUSES = ("ok", "none_found", "insufficient_data")
 
 
 def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
@@ -57,7 +63,7 @@ TABLE = Table(
         Column("second_tenant", ENTITY, "tenant of the second entity"),
         Column("second_id", ENTITY, "entity that follows"),
         Column("second_metric", ENTITY, "its metric; empty without an answer"),
-        Column("status", ENTITY, "whether there is an answer", values=STATUSES),
+        Column("status", ENTITY, "whether there is an answer", values=("ok", *STATUSES)),
         Column("reason", pa.string(), "why there is no answer", nullable=True),
         Column("lag_seconds", pa.int64(), "by how much the second follows the first", "seconds", True, minimum=0),
         _number("coefficient", "correlation of the residuals at the lag", minimum=-1, maximum=1),
@@ -94,14 +100,20 @@ def compute(workplace: Workplace, parameters: CorrelationsParameters) -> Result:
             workplace.partition.tenant,
             "vm_id",
             list(measured_metrics(source.table, parameters.metrics)),
-            lambda columns: workplace.read_window("samples", parameters.window_days, columns),
+            lambda columns: workplace.read_window("samples", days_of(grid, workplace.partition), columns),
             grid,
         )
         series = _population([vms], grid, workplace.minimum_coverage)
         families = _among(series, "vm", parameters)
         sources, notes = [vms], () if vms.entities else ("no VM has samples in the window: no rows",)
     pairs = [pair for kind, tested in families.items() for pair in shown_pairs(kind, series, tested, parameters)]
-    data = correlations_table(series, pairs, parameters, grid, sources)
+    rows = [_shown_row(series, pair, grid) for pair in pairs]
+    for kind, tested in families.items():
+        answered = {
+            series.labels[row].owner for pair in pairs if pair.kind == kind for row in (pair.first, pair.second)
+        }
+        rows += unanswered(kind, series, tested, answered, parameters)
+    data = TABLE.from_rows([{**row, "window_days": parameters.window_days} for row in rows])
     return Result(
         data=data,
         facts=workplace.facts(
@@ -123,33 +135,34 @@ def _platform(
     """Read the nodes, and the VMs of every tenant that has the day; pair the VMs with the node they are on."""
     if not workplace.tables("nodes"):
         return _population([], grid, 1), {}, [], ("no nodes are read: no rows. Name system_load under 'nodes'",)
-    lake, table = workplace.lake, workplace.tables("samples")[0]
-    days = workplace.partition.trailing_days(parameters.window_days)
+    days = days_of(grid, workplace.partition)
+    table = workplace.tables("samples")[0]
     node_metrics = list(measured_metrics(workplace.tables("nodes")[0]))
     nodes = read_source(
         "node",
         PLATFORM,
         "node_id",
         [name for name in node_metrics if not parameters.metrics or name in parameters.metrics],
-        lambda columns: workplace.read_window("nodes", parameters.window_days, columns),
+        lambda columns: workplace.read_window("nodes", days, columns),
         grid,
         grid.step_ms // (workplace.resolution_seconds * 1000),
     )
-    sources, places, read = [nodes], {}, []
-    for tenant in lake.tenants():
-        if tenant == PLATFORM or not lake.has(table.name, tenant, workplace.partition.day):
-            continue
-
-        def rows(columns: Sequence[str], tenant: str = tenant) -> pa.Table:
-            return lake.read(table, tenant, days, columns)[0]
-
+    sources, places = [nodes], {}
+    tenants, notes = tenants_samples(workplace, days)
+    for tenant, rows in tenants:
         vms = read_source("vm", tenant, "vm_id", list(measured_metrics(table, parameters.metrics)), rows, grid)
-        names, there = last_nodes(rows, grid, vms.entities)
+        placed = placement(rows, grid, vms.entities)
+        there = (placed.code == placed.last[:, None]) & (placed.code >= 0)
         for values in vms.matrices.values():
             values[~there] = np.nan  # what it did elsewhere says nothing of this node
-        places.update({("vm", tenant, vm): node for vm, node in zip(vms.entities, names, strict=True)})
+        places.update(
+            {
+                ("vm", tenant, vm): placed.nodes[code]
+                for vm, code in zip(vms.entities, placed.last, strict=True)
+                if code >= 0
+            }
+        )
         sources.append(vms)
-        read.append(tenant)
     series = _population(sources, grid, workplace.minimum_coverage)
     usable = np.flatnonzero(series.usable)
     across = []
@@ -159,7 +172,7 @@ def _platform(
         if on_node and own:
             across.append(compare(series, np.array(on_node), np.array(own), parameters.maximum_lag_steps))
     families = {**_among(series, "node", parameters), "vm_node": [Comparison.joined(across)]}
-    return series, families, sources, (f"VMs are those of {len(read)} tenant(s): {', '.join(read) or 'none'}",)
+    return series, families, sources, notes
 
 
 def _population(sources: Sequence[Source], grid: Grid, minimum_coverage: float) -> Population:
@@ -192,69 +205,19 @@ def _among(series: Population, kind: str, parameters: CorrelationsParameters) ->
     return {f"{kind}_metrics": [Comparison.joined(within)], f"{kind}_{kind}": between}
 
 
-def correlations_table(
-    series: Population,
-    pairs: Sequence[Shown],
-    parameters: CorrelationsParameters,
-    grid: Grid,
-    sources: Sequence[Source],
-) -> pa.Table:
-    """Return the rows of `pairs`, and one for each entity of which no pair of metrics is among them."""
-    rows: list[dict[str, Any]] = []
-    for pair in pairs:
-        first, second = series.labels[pair.first], series.labels[pair.second]
-        rows.append(
-            {
-                "kind": pair.kind,
-                **_named("first", first),
-                **_named("second", second),
-                "status": "ok",
-                "lag_seconds": pair.lag * grid.step_ms // 1000,
-                "coefficient": pair.coefficient,
-                "steps_shared": pair.shared,
-                "steps_effective": pair.effective,
-                "q_value": pair.q_value,
-                "pairs_tested": pair.pairs_tested,
-                "coverage": float(min(series.coverage[pair.first], series.coverage[pair.second])),
-            }
-        )
-    answered = {series.labels[pair.first].owner for pair in pairs if pair.kind.endswith("_metrics")}
-    platform = any(source.tenant == PLATFORM for source in sources)
-    best: dict[tuple[str, str, str], tuple[int, float]] = {}
-    for row, label in enumerate(series.labels):
-        # On the platform, VMs are there only to be held against their nodes.
-        if label.owner not in answered and label.kind == ("node" if platform else "vm"):
-            count, covered = best.get(label.owner, (0, 0.0))
-            best[label.owner] = count + int(series.usable[row]), max(covered, float(series.coverage[row]))
-    for (kind, tenant, entity), (count, covered) in best.items():
-        enough = count >= 2
-        whose = Label(kind, tenant, entity, "")
-        rows.append(
-            {
-                "kind": f"{kind}_metrics",
-                **_named("first", whose),
-                **_named("second", whose),
-                "status": "none_found" if enough else "insufficient_data",
-                "reason": (
-                    f"none of the pairs of {count} metrics is both significant and at least "
-                    f"{parameters.minimum_coefficient:g}"
-                    if enough
-                    else f"{count} of its metrics have enough samples and leave their cycle often; two are needed"
-                ),
-                "coverage": covered,
-            }
-        )
-    for each in rows:
-        each["window_days"] = parameters.window_days
-    return TABLE.from_rows(rows)
-
-
-def _named(which: str, label: Label) -> dict[str, str]:
+def _shown_row(series: Population, pair: Shown, grid: Grid) -> dict[str, Any]:
     return {
-        f"{which}_kind": label.kind,
-        f"{which}_tenant": label.tenant,
-        f"{which}_id": label.entity,
-        f"{which}_metric": label.metric,
+        "kind": pair.kind,
+        **named("first", series.labels[pair.first]),
+        **named("second", series.labels[pair.second]),
+        "status": "ok",
+        "lag_seconds": pair.lag * grid.step_ms // 1000,
+        "coefficient": pair.coefficient,
+        "steps_shared": pair.shared,
+        "steps_effective": pair.effective,
+        "q_value": pair.q_value,
+        "pairs_tested": pair.pairs_tested,
+        "coverage": float(min(series.coverage[pair.first], series.coverage[pair.second])),
     }
 
 

@@ -3,6 +3,10 @@
 Coefficients of all pairs at a lag are one matrix product. Per tile of rows, whose results stay in the
 processor's cache, the best lag so far is kept, so that no more than one result per pair is ever stored.
 
+Floating-point sums depend on their order, and the order in a matrix product on the number of threads and of rows.
+So series are first rounded to whole numbers, small enough that every sum of their products is exact: a
+pair's result is then the same bytes on every machine and among whatever other series.
+
 Two autocorrelated series seem related oftener than two of white noise: n correlated steps are worth
 n / (1 + 2 sum of r_x(k) r_y(k)) independent ones (Bartlett 1946, "On the theoretical specification and
 sampling properties of autocorrelated time-series"). The best of many lags is held against all of them
@@ -20,6 +24,12 @@ from numpy.typing import NDArray
 
 TILE_ROWS = 256
 """Rows of a tile: enough for the matrix product's speed, few enough for the cache."""
+
+EXACT_LENGTH = 4095
+"""Length below which two series of whole numbers have products whose every partial sum is exact: below 2^24."""
+
+MEMORY_UNIT = 2.0**-18
+"""Autocorrelations are rounded to it in `shared_memory`: products of 130,000 lags add up to less than 2^53 units."""
 
 AUTOCORRELATION_SHARE = 0.25
 """Share of the steps up to which autocorrelation is counted."""
@@ -50,28 +60,46 @@ class Significance:
 def lag_correlations(left: Matrix, right: Matrix, maximum_lag: int) -> LagCorrelations:
     """Return the best of the lags from -`maximum_lag` to `maximum_lag` for all pairs of rows.
 
-    `left` and `right` are residuals [series, step] on the same steps, with mean 0 and length 1, and 0 where one is
-    missing: a gap weakens a coefficient and never makes one. A coefficient is the sum of the products of the
-    steps that overlap at the lag. Of lags as good, the shorter one is taken, then the positive one. If both
-    are the same array, half of the work is done.
+    `left` and `right` are residuals [series, step] on the same steps, with mean 0 and length 1 (or all 0), and 0 where
+    one is missing: a gap weakens a coefficient and never makes one. A coefficient is the sum of the products of
+    the steps that overlap at the lag, of the residuals rounded to about 1/4000 of their length; rounding moves it
+    by some 0.0001. Of lags as good, the shorter one is taken, then the positive one. If both are the same
+    array, half of the work is done.
     """
     if left.shape[1] != right.shape[1] or not 0 <= maximum_lag < max(left.shape[1], 1):
         raise ValueError(f"{left.shape[1]} and {right.shape[1]} steps do not allow lags up to {maximum_lag}")
-    ahead = _best_of_followers(right, left, maximum_lag)
+    whole_left = _whole_numbers(left)
+    whole_right = whole_left if left is right else _whole_numbers(right)
+    ahead = _best_of_followers(whole_right, whole_left, maximum_lag)
     follows, follows_lag = ahead.coefficient.T, ahead.lag.T
     if left is right:
         leads, leads_lag = ahead.coefficient, ahead.lag
     else:
-        behind = _best_of_followers(left, right, maximum_lag)
+        behind = _best_of_followers(whole_left, whole_right, maximum_lag)
         leads, leads_lag = behind.coefficient, behind.lag
     stronger = np.abs(follows) > np.abs(leads)
     first = stronger | ((np.abs(follows) == np.abs(leads)) & (follows_lag <= leads_lag))
+    products = np.where(first, follows, leads)
+    products /= _lengths(whole_left)[:, None] * _lengths(whole_right)
     # Rounding may carry a series' product with itself over 1.
-    return LagCorrelations(np.where(first, follows, leads).clip(-1, 1), np.where(first, follows_lag, -leads_lag))
+    return LagCorrelations(products.clip(-1, 1), np.where(first, follows_lag, -leads_lag))
+
+
+def _whole_numbers(residuals: Matrix) -> Matrix:
+    """Return series of length 1 as whole numbers in proportion, of a length below `EXACT_LENGTH`."""
+    # Rounding adds at most half a unit to each step, half of the root of their number to the length.
+    scale = np.float32(EXACT_LENGTH - math.sqrt(residuals.shape[1]) / 2)
+    return np.asarray(np.rint(residuals * scale))
+
+
+def _lengths(whole: Matrix) -> Matrix:
+    """Return the lengths of series of whole numbers, 1 for those that are all 0."""
+    lengths = np.sqrt([np.dot(row, row) for row in whole], dtype=np.float32)
+    return np.where(lengths > 0, lengths, np.float32(1))
 
 
 def _best_of_followers(late: Matrix, early: Matrix, maximum_lag: int) -> LagCorrelations:
-    """Return the best lag from 0 on by which the rows of `late` follow those of `early`."""
+    """Return the best lag from 0 on by which the rows of `late` follow those of `early`, with its sum of products."""
     steps = late.shape[1]
     best = LagCorrelations(np.zeros((len(late), len(early)), np.float32), np.zeros((len(late), len(early)), np.int32))
     products = np.empty((min(TILE_ROWS, len(late)), len(early)), np.float32)
@@ -149,8 +177,9 @@ def shared_memory(left: Matrix, right: Matrix, steps: int) -> Matrix:
 
     Lag k of `steps` steps is weighted by 1 - k / steps, the share of the steps that have a partner at it.
     """
-    weights = 1 - np.arange(1, left.shape[1] + 1, dtype=np.float32) / np.float32(steps)
-    return np.asarray(left * weights @ right.T)
+    weights = 1 - np.arange(1, left.shape[1] + 1) / steps
+    units_left, units_right = np.rint(left * weights / MEMORY_UNIT), np.rint(right.astype(np.float64) / MEMORY_UNIT)
+    return np.asarray(units_left @ units_right.T * MEMORY_UNIT**2, dtype=np.float32)
 
 
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

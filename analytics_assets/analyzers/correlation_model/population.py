@@ -15,9 +15,9 @@ from analytics_assets.kernels.lag_correlation import (
     shared_memory,
     significance,
 )
-from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY, Floats, Grid
+from analytics_assets.kernels.matrix import HOURS_PER_DAY, Floats, Grid
+from resources.partition import DAY_MS
 
-DAY_MS = HOURS_PER_DAY * HOUR_MS
 MINIMUM_MOVEMENTS = 5
 """Independent movements of a series, below which any other of as few would agree with it at some lag."""
 

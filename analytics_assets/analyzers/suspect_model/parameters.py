@@ -12,7 +12,11 @@ class SuspectsParameters(Parameters):
         2, ge=1, le=14, description="Days, the incident's own among them, whose samples tell what is usual."
     )
     maximum_incidents: int = Field(
-        50, ge=1, le=1000, description="Incidents of a day that are looked into; of more, those with the highest score."
+        50,
+        ge=1,
+        le=1000,
+        description="Incidents of a day that are looked into; of more, those with the highest score. For the platform, "
+        "so many of its nodes and so many of the tenants' VMs.",
     )
     suspects_per_incident: int = Field(5, ge=1, le=50, description="Suspects that are shown of an incident.")
     minimum_window_minutes: int = Field(

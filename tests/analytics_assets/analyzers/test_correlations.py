@@ -100,6 +100,42 @@ def test_a_vm_of_which_nothing_is_shown_has_a_row_that_says_why(lake):
     assert rows["vm_metrics", "new"]["coefficient"] is None
 
 
+def test_every_kind_of_pair_has_a_row_of_every_vm(lake):
+    """Nothing told a VM that nobody moves with from one that was never compared."""
+    plant(lake)
+    parameters = CorrelationsParameters(window_days=DAYS, maximum_lag_steps=6, maximum_entities=3)
+    rows = rows_by(pa.Table.from_pylist(found(lake)[1]), "kind", "first_id")
+    assert rows["vm_vm", "c"]["status"] == "none_found"
+    assert rows["vm_vm", "c"]["reason"].startswith("none of the 10 pairs")
+    assert ("vm_vm", "b") not in rows  # it is the second of a's pair
+    few = rows_by(pa.Table.from_pylist(found(lake, parameters=parameters)[1]), "kind", "first_id")
+    left_out = [vm for vm in "abcdef" if few.get(("vm_vm", vm), {}).get("status") == "not_compared"]
+    assert left_out
+    assert "6 VMs can be compared, and the 3 that move most are" in few["vm_vm", left_out[0]]["reason"]
+
+
+def test_a_vm_alone_is_compared_with_nobody(lake):
+    write_samples(lake, {"only": {"cpu_percent": noise(1), "memory_bytes": noise(2)}}, DAYS)
+    rows = rows_by(pa.Table.from_pylist(found(lake)[1]), "kind", "first_id")
+    assert rows["vm_vm", "only"]["status"] == "not_compared"
+    assert rows["vm_vm", "only"]["reason"].startswith("no other VM")
+    assert rows["vm_metrics", "only"]["status"] == "none_found"
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_an_unfinished_day_is_held_against_whole_days_before(lake, days):
+    """One hour after midnight, a window of one day held one hour of samples: never enough."""
+    write_samples(
+        lake,
+        {"a": {"cpu_percent": noise(1)}, "b": {"cpu_percent": noise(2)}},
+        DAYS,
+        as_of_ms=Partition("acme", LAST_DAY).start_ms + 3_600_000,
+    )
+    result, rows = found(lake, parameters=CorrelationsParameters(window_days=days, maximum_lag_steps=2))
+    assert {row["coverage"] for row in rows} == {1.0}
+    assert len(result.facts.days_read) == days + 1
+
+
 def test_the_order_of_the_rows_and_of_the_vms_does_not_change_a_byte(lake, tmp_path):
     plant(lake)
     other = Lake(tmp_path / "other")
@@ -191,8 +227,29 @@ def test_the_platform_holds_every_tenants_vms_against_their_node(lake):
     assert pair["pairs_tested"] == 3
     assert [row["first_id"] for row in answers(rows, "node_node")] == ["node-2"]
     assert {row["first_id"] for row in rows if row["kind"] == "node_metrics"} == {"node-1", "node-2"}
-    assert not answers(rows, "vm_vm")
+    assert not [row for row in rows if row["kind"] == "vm_vm"]
     assert "acme, zeta" in result.facts.notes[0]
+    silent = {(row["first_tenant"], row["first_id"]): row for row in rows if row["kind"] == "vm_node"}
+    assert silent["acme", "calm"]["status"] == "none_found"
+    assert silent["zeta", "vm"]["reason"].startswith("none of the 1 pairs")
+
+
+def test_the_platform_says_which_tenants_are_missing(lake):
+    """A tenant whose day comes late is not in the rows, and nothing said so."""
+    for tenant, days, last in (("acme", DAYS, LAST_DAY), ("late", 3, LAST_DAY - timedelta(1)), ("new", 2, LAST_DAY)):
+        write_samples(lake, {"vm": {"cpu_percent": noise(2)}}, days, tenant, last)
+    write_samples(lake, {}, DAYS, "platform")
+    nodes(lake, {"node-2": noise(6, 50)})
+    result, rows = found(lake, "platform", inputs={"samples": SAMPLES, "nodes": NODES})
+    of_vms, left_out, partly = result.facts.notes
+    assert of_vms.endswith("2 tenant(s): acme, new")
+    assert left_out.startswith("1 tenant(s) have no vm_resources_hourly of the day and are left out: late.")
+    assert partly.endswith(f"new (2 of {DAYS} days)")
+    assert LAST_DAY.isoformat() in result.facts.days_missing
+    told = {row["first_tenant"]: row for row in rows if row["kind"] == "vm_node"}
+    assert told["acme"]["status"] == "not_compared"  # its node is node-1
+    assert told["new"]["status"] == "insufficient_data"
+    assert [row["status"] for row in rows if row["kind"] == "node_node"] == ["not_compared"]
 
 
 def test_the_platform_without_nodes_says_so(lake):

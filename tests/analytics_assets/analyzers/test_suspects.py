@@ -80,7 +80,7 @@ def vms(lake, series, tenant="acme", node="node-1", facts=None):
     store(lake, VM_RESOURCES, "vm_id", series, tenant, placed, facts)
 
 
-def alarm(lake, *rows, tenant="acme", **more):
+def alarm(lake, *rows, tenant="acme", table=ANOMALIES, **more):
     """Each row is (kind, entity, metric, first step, last step, score); `more` are columns of all rows."""
     columns = list(zip(*rows, strict=True)) if rows else [[]] * 6
     given = {
@@ -105,10 +105,10 @@ def alarm(lake, *rows, tenant="acme", **more):
             arrays[column.name] = pa.array(values, pa.int64()).cast(TIMESTAMP)
         else:
             arrays[column.name] = pa.array(values, kind)
-    lake.write(ANOMALIES, Partition(tenant, LAST_DAY), pa.table(arrays))
+    lake.write(table, Partition(tenant, LAST_DAY), pa.table(arrays))
 
 
-def found(lake, tenant="acme", parameters=None, roles=("anomalies",)):
+def found(lake, tenant="acme", parameters=None, roles=("anomalies",), more_anomalies=()):
     tables = {
         "samples": VM_RESOURCES,
         "anomalies": ANOMALIES,
@@ -118,6 +118,8 @@ def found(lake, tenant="acme", parameters=None, roles=("anomalies",)):
     inputs = {role: instance(tables[role]) for role in ("samples", *roles)}
     parameters = parameters or SuspectsParameters()
     with workplace(lake, COMPONENT, parameters, inputs, tenant) as place:
+        if more_anomalies:
+            place.instance.inputs["anomalies"] += tuple(instance(table) for table in more_anomalies)
         result = compute(place, parameters)
     return result, TABLE.conform(result.data).to_pylist()
 
@@ -163,6 +165,133 @@ def test_the_neighbour_that_moved_with_the_alarm_is_named_with_its_evidence(lake
     assert "agreement with the alarm" in first["evidence"]
     assert result.numbers == {"incidents": 1, "without_answer": 0, "own_cause": 0}
     assert len(result.facts.days_read) == 2
+
+
+def test_an_interval_of_several_instances_of_anomalies_is_one_incident(lake):
+    """Two instances that share a metric stored one interval each, and the table refused the second."""
+    neighbours(lake)
+    other = ANOMALIES.named("strict_anomalies")
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0), ("vm", "calm", "cpu_percent", FIRST, LAST, 2.0))
+    once = found(lake)[0]
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST - 3, 1.0), table=other)
+    twice = found(lake, more_anomalies=(other,))[0]
+    assert twice.numbers["incidents"] == 2
+    assert TABLE.conform(twice.data).equals(TABLE.conform(once.data))
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST - 3, 9.0), table=other)
+    rows = found(lake, more_anomalies=(other,))[1]
+    assert {int(row["end"].timestamp() * 1000) for row in rows if row["entity_id"] == "web"} == {at(LAST - 2)}
+
+
+def moved(lake, vm, step, node, tenant="acme"):
+    """From `step` of the second day on, `vm` is on `node`."""
+    partition = Partition(tenant, LAST_DAY)
+    data = lake.read_day(VM_RESOURCES, partition)
+    rows = zip(
+        data.column("vm_id").to_pylist(), data.column("ts").cast(pa.int64()).to_pylist(),
+        data.column("node_id").to_pylist(), strict=True,
+    )  # fmt: skip
+    nodes = [node if name == vm and ts >= at(step) else old for name, ts, old in rows]
+    place = data.column_names.index("node_id")
+    lake.write(VM_RESOURCES, partition, data.set_column(place, "node_id", pa.array(nodes)))
+
+
+def test_a_vm_that_moves_after_the_incident_is_looked_for_where_it_was(lake):
+    """Its new neighbours saw nothing of it, and its old ones were not even candidates."""
+    neighbours(lake)
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))
+    before = found(lake)[0].data
+    moved(lake, "web", LAST + 40, "node-2")
+    assert found(lake)[0].data.equals(before)
+
+
+def test_who_is_moved_away_during_the_incident_is_a_suspect_still(lake):
+    """Moving the noisy neighbour is what ends an incident; who comes once it is over has nothing to do with it."""
+    neighbours(lake)
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))
+    moved(lake, "backup", LAST - 2, "node-2")
+    moved(lake, "far", LAST + 1, "node-1")
+    rows = found(lake)[1]
+    assert rows[0]["suspect_id"] == "backup"
+    assert "far" not in {row["suspect_id"] for row in rows}
+
+
+def test_a_vm_whose_node_is_unknown_for_a_while_stays_where_it_was(lake):
+    neighbours(lake)
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))
+    before = found(lake)[0].data
+    moved(lake, "web", FIRST - 5, None)
+    assert found(lake)[0].data.equals(before)
+
+
+def part_of_nodes(lake, load, tenant="acme"):
+    store(lake, SYSTEM_LOAD, "node_id", load, tenant, {node: {"scope": "tenant"} for node in load})
+
+
+def test_a_tenants_incident_of_a_node_is_one_of_its_vms_there(lake):
+    """It said that the node has no samples, although its part of the node's load is what had alarmed."""
+    neighbours(lake)
+    part_of_nodes(lake, {"node-1": {"cpu_percent": bump(noise(8), 30)}, "node-2": {"cpu_percent": noise(9)}})
+    alarm(lake, ("node", "node-1", "cpu_percent", FIRST, LAST, 3.0))
+    result, rows = found(lake, roles=("anomalies", "nodes"))
+    assert [(row["status"], row["rank"], row["candidates"]) for row in rows] == [("ok", n, 3) for n in (1, 2, 3)]
+    assert {row["suspect_id"] for row in rows} == {"backup", "web", "calm"}
+    assert rows[-1]["suspect_id"] == "calm"
+    assert rows[0]["agreement"] > 0.9
+    assert rows[0]["distance"] == 1
+    assert {(row["entity_tenant"], row["suspect_kind"]) for row in rows} == {("acme", "vm")}
+    assert result.facts.samples_seen == 4 * STEPS * 5  # the sum's samples are the VMs'
+
+
+def test_a_tenants_part_of_a_node_is_no_suspect_of_its_vms(lake):
+    """It agrees with every one of them, since it is their sum."""
+    neighbours(lake)
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))
+    before = found(lake)[1]
+    part_of_nodes(lake, {"node-1": {"cpu_percent": bump(noise(8), 30)}})
+    assert found(lake, roles=("anomalies", "nodes"))[1] == before
+
+
+@pytest.mark.parametrize("tenant", ["acme", "platform"])
+def test_an_incident_of_a_node_without_nodes_says_what_is_missing(lake, tenant):
+    neighbours(lake)
+    vms(lake, {}, "platform")
+    alarm(lake, ("node", "node-1", "cpu_percent", FIRST, LAST, 3.0), tenant=tenant)
+    [row] = found(lake, tenant)[1]
+    assert (row["status"], row["candidates"]) == ("no_data", 0)
+    assert "name system_load under 'nodes'" in row["reason"]
+
+
+def test_a_node_that_no_vm_is_known_to_have_been_on_has_no_suspect(lake):
+    """What VMs of unknown places do is summed as one node."""
+    neighbours(lake)
+    part_of_nodes(lake, {"unknown": {"cpu_percent": bump(noise(8), 30)}})
+    alarm(lake, ("node", "unknown", "cpu_percent", FIRST, LAST, 3.0))
+    [row] = found(lake, roles=("anomalies", "nodes"))[1]
+    assert (row["status"], row["candidates"]) == ("no_data", 0)
+    assert row["reason"].startswith("nobody with samples")
+
+
+def test_who_has_no_samples_around_the_incident_is_no_suspect(lake):
+    """Its evidence read: from nan to nan."""
+    neighbours(lake)
+    gone = np.where(np.arange(STEPS) < FIRST - 50, 1e9, np.nan)
+    vms(lake, {
+        "web": {"cpu_percent": bump(noise(2), 25)},
+        "none": {"cpu_percent": np.full(STEPS, np.nan)},
+        "gone": {"memory_bytes": gone},
+    })  # fmt: skip
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))
+    rows = found(lake)[1]
+    assert "none" not in {row["suspect_id"] for row in rows}
+    assert not [row for row in rows if "nan" in row["evidence"]]
+
+
+def test_an_incident_of_which_nobody_has_samples_says_so(lake):
+    """There is no metric left to be ranked by."""
+    vms(lake, {"web": {"cpu_percent": np.full(STEPS, np.nan)}})
+    alarm(lake, ("vm", "web", TOGETHER, FIRST, LAST, 3.0))
+    [row] = found(lake)[1]
+    assert (row["status"], row["candidates"]) == ("no_data", 1)
 
 
 def test_a_vm_alone_on_its_node_is_its_own_suspect(lake):
@@ -286,6 +415,47 @@ def test_the_platform_sees_across_tenants_and_the_tiers(lake):
     assert rows[1]["suspect_metric"] == "read_latency_seconds"
     assert rows[0]["candidates"] == 5
     assert "acme, zeta, zulu" in result.facts.notes[0]
+    assert "leave out 3 tenant(s) without anomalies" in result.facts.notes[1]
+
+
+def operator(lake):
+    """The node of acme's noisy and zeta's disturbed VM, with no incident of its own."""
+    vms(lake, {}, "platform")
+    store(
+        lake, SYSTEM_LOAD, "node_id", {"node-1": {"cpu_percent": noise(5)}}, "platform", {"node-1": {"scope": "node"}}
+    )
+    vms(lake, {"web": {"cpu_percent": bump(noise(1), 60)}}, "acme")
+    vms(lake, {"web": {"cpu_percent": bump(noise(2), 25)}}, "zeta")
+
+
+def test_the_platform_finds_another_tenants_neighbour_of_a_vm(lake):
+    """Neither tenant sees the other, and both call their VM web; tenants' sums of nodes are not the platform's."""
+    operator(lake)
+    alarm(lake, tenant="platform")
+    alarm(lake, tenant="acme")
+    node = ("node", "node-1", "cpu_percent", FIRST, LAST, 5.0)
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0), node, tenant="zeta")
+    result, rows = found(lake, "platform", roles=("anomalies", "nodes"))
+    assert {(row["entity_kind"], row["entity_tenant"], row["entity_id"]) for row in rows} == {("vm", "zeta", "web")}
+    assert (rows[0]["suspect_tenant"], rows[0]["suspect_id"], rows[0]["distance"]) == ("acme", "web", 2)
+    assert result.numbers == {"incidents": 1, "without_answer": 0, "own_cause": 0}
+    alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0), tenant="acme")
+    rows = found(lake, "platform", roles=("anomalies", "nodes"))[1]
+    assert {row["entity_tenant"] for row in rows} == {"acme", "zeta"}
+    assert not [row for row in found(lake, "zeta")[1] if row["suspect_tenant"] == "acme"]
+
+
+def test_tenants_without_the_day_and_their_missing_days_are_told(lake):
+    """What caused a node's incident depended on which tenants were computed before, and nothing said so."""
+    operator(lake)
+    alarm(lake, ("node", "node-1", "cpu_percent", FIRST, LAST, 3.0), tenant="platform")
+    lake.path(VM_RESOURCES.name, Partition("acme", LAST_DAY)).unlink()
+    lake.path(VM_RESOURCES.name, Partition("zeta", LAST_DAY - timedelta(1))).unlink()
+    facts = found(lake, "platform", roles=("anomalies", "nodes"))[0].facts
+    assert facts.notes[0].endswith("1 tenant(s): zeta")
+    assert facts.notes[1].startswith("1 tenant(s) have no vm_resources of the day and are left out: acme")
+    assert facts.notes[2].endswith("zeta (1 of 2 days)")
+    assert facts.days_missing == ((LAST_DAY - timedelta(1)).isoformat(), LAST_DAY.isoformat())
 
 
 def test_another_tenants_data_never_changes_a_byte(lake):
