@@ -6,6 +6,7 @@ tier's space. Method:
 
 1. Physical is the size at the day's end; usable leaves out the reserve for failures and the buffer.
 2. Demand is hourly; CPU in cores of the vCPUs that held in that hour, so a resize is not a trend.
+   A VM that the day's inventory lacks and that sent nothing that day is gone, and misses no samples.
 3. The 95th percentile of each day's hourly 95th percentiles is projected (`kernels/projection.py`):
    along its line where the trend is significant, at its recent level elsewhere, with an upper bound
    from the errors that the same rule made at earlier days of the window.
@@ -21,8 +22,9 @@ Rules after vRealize/Aria Operations' capacity analytics (usable capacity, conse
 30/60/120 days); the margins and limits that differ are in `capacity_model/parameters.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ import pyarrow.compute as pc
 from analytics_assets.analyzers.capacity_model.allocation import INVENTORY_COLUMNS as ALLOCATION_COLUMNS
 from analytics_assets.analyzers.capacity_model.allocation import Allocated, allocated_by_node
 from analytics_assets.analyzers.capacity_model.nodes import COLUMNS as NODE_COLUMNS
-from analytics_assets.analyzers.capacity_model.nodes import cluster, node_load
+from analytics_assets.analyzers.capacity_model.nodes import cluster, node_load, recent_shares
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
 from analytics_assets.analyzers.capacity_model.rows import RECENT_DAYS, Demand, ResourceRows, Supply
 from analytics_assets.analyzers.capacity_model.size_class import SIZE_CLASSES
@@ -43,7 +45,7 @@ from analytics_assets.analyzers.capacity_model.tiers import storage_tiers
 from analytics_assets.analyzers.capacity_model.vms import NETWORK, STEMS, UNITS, VmSamples, vm_capacity
 from analytics_assets.analyzers.capacity_model.what_if import Subject, rows_by_scenario
 from analytics_assets.components import Component, Input, Result, Workplace
-from analytics_assets.kernels.coverage import sample_counts
+from analytics_assets.kernels.coverage import has_recent, sample_counts
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, entity_ids, locate, place, row_quantile
 from resources.lake.table import ENTITY, Column, Table
 from resources.partition import PLATFORM
@@ -71,7 +73,7 @@ TABLE = Table(
         Column("scenario", ENTITY, "what-if scenario whose changes the row has; empty: as it is"),
         Column("unit", pa.string(), "unit of all amounts of the row: cores or bytes"),
         Column("status", ENTITY, "whether there is an answer", values=("ok", "insufficient_data", "no_data")),
-        Column("reason", pa.string(), "why there is no answer", nullable=True),
+        Column("reason", pa.string(), "why there is no answer, or what of a scenario does not count", nullable=True),
         Column("level", ENTITY, "urgency by the conservative time remaining; unknown without an answer", values=LEVELS),
         Column(
             "use_level",
@@ -118,7 +120,11 @@ TABLE = Table(
             "usable less the highest expected daily p95 of the next 3 days and less what is committed",
             minimum=0,
         ),
-        _number("average_vms_fit", "average VMs that fit into what remains and may be allocated", minimum=0),
+        _number(
+            "average_vms_fit",
+            "VMs as the average one that runs, that fit into what remains and may be allocated",
+            minimum=0,
+        ),
         _number("profile_vms_fit", "VMs of the profile's size that fit, if one is set", minimum=0),
         _number("recommended_total", "size that lasts through the warning time and 30 days by the bound", minimum=0),
         _number(
@@ -151,12 +157,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """The parts of one input, the samples behind them and what a reader must know."""
+    """The parts of one input, the samples behind them, what a reader must know, and the nodes or tiers there are."""
 
     parts: tuple[Part, ...] = ()
     seen: int = 0
     expected: int = 0
     notes: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
 
 
 def capacity_table(parts: Sequence[Part]) -> pa.Table:
@@ -191,7 +198,12 @@ def compute(workplace: Workplace, parameters: CapacityParameters) -> Result:
             as_of_ms=workplace.as_of_ms("nodes" if nodes.parts and not vms.parts else "samples"),
             samples_seen=vms.seen + nodes.seen + tiers.seen,
             samples_expected=vms.expected + nodes.expected + tiers.expected,
-            notes=(*vms.notes, *nodes.notes, *tiers.notes),
+            notes=(
+                *vms.notes,
+                *nodes.notes,
+                *tiers.notes,
+                *_not_found(workplace, parameters, (*nodes.entities, *tiers.entities)),
+            ),
         ),
         numbers={
             **{level: levels.count(level) for level in LEVELS if level != "ok"},
@@ -217,14 +229,18 @@ def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
     columns = {name: place(cells, rows.column(name)) for name in names}
     del rows, cells
     sizes = vm_sizes(inventory, day, grid, vms)
+    # A VM that was deleted misses nothing; one that the inventory still has, and that is silent, does.
+    counts = counts.ended_where(sizes.gone(np.any(counts.seen[:, -HOURS_PER_DAY:] > 0, axis=1)))
     buckets = 3600 // workplace.resolution_seconds
     found = vm_capacity(VmSamples(columns, counts, buckets), sizes, parameters, workplace.minimum_coverage)
     unsized = int(np.count_nonzero(~sizes.listed))
     total: list[Part] = []
     for resource, (demand, supply) in found.total.items():
-        sized = int(np.count_nonzero(sizes.at_end[resource] > 0))
+        size, hours = sizes.at_end[resource], RECENT_DAYS * HOURS_PER_DAY
+        measured = (size > 0) & has_recent(columns[f"{STEMS[resource]}_mean"], hours)
+        average = _average(demand, float(size[measured].sum()), int(np.count_nonzero(measured)))
         whole = ("tenant", [workplace.partition.tenant], resource)
-        total += _under_scenarios(workplace, parameters, *whole, demand, supply, sized)
+        total += _under_scenarios(workplace, parameters, *whole, demand, supply, average)
     return Found(
         parts=(
             *(Part("vm", vms, rows, "", found.size_class, found.size_reason) for rows in found.vms.values()),
@@ -250,14 +266,14 @@ def _nodes(workplace: Workplace, parameters: CapacityParameters) -> Found:
     parts: list[Part] = []
     for resource in found.demand:
         together = cluster(found, resource, workplace.minimum_coverage)
-        whole = _under_scenarios(workplace, parameters, "cluster", [CLUSTER], resource, *together, allocated.vms)
-        average = whole[0].rows.columns["demand_p95"][0] / allocated.vms if allocated.vms else np.nan
+        average = _average(together[0], allocated.running_sizes[resource], allocated.running)
+        load_of = (found.demand[resource], found.supply[resource], average)
+        parts += _under_scenarios(workplace, parameters, "node", found.nodes, resource, *load_of)
+        shares = recent_shares(found, resource)
         parts += _under_scenarios(
-            workplace, parameters, "node", found.nodes, resource, found.demand[resource], found.supply[resource],
-            allocated.vms, (average, float(np.nansum(together[1].allocated)) / max(allocated.vms, 1)),
-        )  # fmt: skip
-        parts += whole
-    return Found(tuple(parts), found.seen, found.expected, notes)
+            workplace, parameters, "cluster", [CLUSTER], resource, *together, average, shares=shares
+        )
+    return Found(tuple(parts), found.seen, found.expected, notes, found.nodes)
 
 
 def _allocated(workplace: Workplace) -> tuple[Allocated, tuple[str, ...]]:
@@ -280,9 +296,10 @@ def _tiers(workplace: Workplace, parameters: CapacityParameters) -> Found:
     found = storage_tiers(workplace.read_window("storage", parameters.window_days, TIER_COLUMNS), grid)
     if not found.tiers:
         return Found(notes=("no storage tier has samples: no rows of tiers",))
-    parts = _under_scenarios(workplace, parameters, "tier", found.tiers, "disk", found.demand, found.supply, 0)
+    none = (np.nan, np.nan)
+    parts = _under_scenarios(workplace, parameters, "tier", found.tiers, "disk", found.demand, found.supply, none)
     seen, expected = (int(values.sum()) for values in (found.demand.seen, found.demand.expected))
-    return Found(tuple(parts), seen, expected)
+    return Found(tuple(parts), seen, expected, entities=found.tiers)
 
 
 def _under_scenarios(
@@ -293,16 +310,34 @@ def _under_scenarios(
     resource: str,
     demand: Demand,
     supply: Supply,
-    vms: int,
-    average: tuple[float, float] | None = None,
+    average: tuple[float, float],
+    shares: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Part]:
-    """Return the parts of one resource, as it is and by scenario; the average VM is one of `vms`, or is given."""
-    if average is None:
-        used = row_quantile(demand.p95[:, -RECENT_DAYS * HOURS_PER_DAY :], 0.95)
-        average = (float(used[0]) / vms, float(supply.allocated[0]) / vms) if vms else (np.nan, np.nan)
-    subject = Subject(kind, entities, resource, UNITS[resource], demand, supply, *average)
+    """Return the parts of one resource, as it is and by scenario; `average` is the average VM's demand and size."""
+    subject = Subject(kind, entities, resource, UNITS[resource], demand, supply, *average, shares)
     rows = rows_by_scenario(subject, workplace.partition, parameters, workplace.minimum_coverage)
     return [Part(kind, part.entities, part.rows, part.scenario) for part in rows]
+
+
+def _average(together: Demand, size: float, vms: int) -> tuple[float, float]:
+    """Return the demand and the size of the average one of `vms`, those that run; NaN where none does."""
+    used = float(row_quantile(together.p95[:, -RECENT_DAYS * HOURS_PER_DAY :], 0.95)[0])
+    return (used / vms, size / vms) if vms else (np.nan, np.nan)
+
+
+def _not_found(workplace: Workplace, parameters: CapacityParameters, entities: Collection[str]) -> tuple[str, ...]:
+    """Return what the platform's reader must know of scenarios whose tenants, nodes or tiers are not there."""
+    if workplace.partition.tenant != PLATFORM:
+        return ()
+    tenants = {PLATFORM, *workplace.lake.tenants()}
+    notes = []
+    for scenario in parameters.scenarios:
+        if scenario.tenant not in tenants:
+            notes.append(f"scenario {scenario.name} is of {scenario.tenant}, of which nothing is stored")
+        if scenario.tenant == PLATFORM and (absent := sorted(scenario.entities - set(entities))):
+            notes.append(f"scenario {scenario.name} names what is no node or tier here, and counts nothing of it: "
+                         f"{', '.join(absent)}")  # fmt: skip
+    return tuple(notes)
 
 
 COMPONENT = Component(

@@ -5,8 +5,8 @@ Every VM has a row, every other resource of `capacity` too, those with nothing t
 1. Classes and needs are those of the capacity analysis: CPU and memory for the peaks of the window and
    30 days of growth, for a resize can be followed by another; disk for the warning time and 30 days.
    `recommendation_model/vm_decisions.py` turns them into a size, from the flavours where there are some.
-2. The recommended size is replayed on the window: the minutes in which the demand was above it, and
-   its fullest hour. A VM that stays as it is, is replayed on its own size.
+2. The recommended size is replayed on the window's hours: for about how many minutes the demand was
+   above it, and its fullest hour. A VM that stays as it is, is replayed on its own size.
 3. Savings are the difference of the price list's prices by the hour, times the hours of a month.
 4. Nodes, storage tiers and tenants that run out within the warning time get more capacity
    (`recommendation_model/growth.py`).
@@ -28,7 +28,7 @@ from analytics_assets.analyzers.capacity_model.sizes import vm_sizes
 from analytics_assets.analyzers.capacity_model.vms import NETWORK, STEMS, VmSamples, vm_demand
 from analytics_assets.analyzers.recommendation_model.catalogue import Catalogue
 from analytics_assets.analyzers.recommendation_model.growth import growth_rows
-from analytics_assets.analyzers.recommendation_model.history import idle_every_day, replay
+from analytics_assets.analyzers.recommendation_model.history import idle_every_day, measured_share, replay
 from analytics_assets.analyzers.recommendation_model.parameters import RecommendationsParameters
 from analytics_assets.analyzers.recommendation_model.placement import (
     INVENTORY_COLUMNS,
@@ -103,12 +103,21 @@ TABLE = Table(
         _text("node_to", "node to move it to"),
         _number(
             "cpu_minutes_above",
-            "minutes of the window above the CPU of the recommended size (its own, if it stays)",
+            "minutes above the CPU of the recommended size (its own, if it stays) in the replayed hours; an estimate "
+            "from each hour's mean, 95th percentile and maximum, up to three times off where load comes and goes "
+            "within hours",
             "min",
             minimum=0,
         ),
         _number("memory_minutes_above", "the same of its memory", "min", minimum=0),
-        Column("replay_hours", pa.int32(), "hours replayed", unit="h", nullable=True, minimum=0),
+        Column(
+            "replay_hours",
+            pa.int32(),
+            "hours replayed: those with both CPU and memory",
+            unit="h",
+            nullable=True,
+            minimum=0,
+        ),
         Column("worst_hour", TIMESTAMP, "begin of the hour in which that size is fullest, UTC", nullable=True),
         _number("worst_hour_percent", "highest CPU or memory use in that hour, of that size", "percent", minimum=0),
         _number("monthly_savings", "what it saves in a month by the price list; below 0: costs"),
@@ -140,7 +149,7 @@ def compute(workplace: Workplace, parameters: RecommendationsParameters) -> Resu
         found += _moves(workplace, parameters, capacity, as_of_ms, notes)
     valid_until = as_of_ms + parameters.valid_days * DAY_MS
     actions = [row["action"] for row in found]
-    savings = sum(row.get("monthly_savings") or 0.0 for row in found)
+    saved = [row.get("monthly_savings") or 0.0 for row in found]
     return Result(
         data=recommendations_table(found, valid_until),
         facts=workplace.facts(
@@ -149,7 +158,11 @@ def compute(workplace: Workplace, parameters: RecommendationsParameters) -> Resu
             samples_expected=facts.samples_expected,
             notes=tuple(notes),
         ),
-        numbers={**{name: actions.count(name) for name in ACTIONS}, "monthly_savings": round(savings, 2)},
+        numbers={
+            **{name: actions.count(name) for name in ACTIONS},
+            "monthly_savings": round(sum(amount for amount in saved if amount > 0), 2),
+            "monthly_costs": round(abs(sum(amount for amount in saved if amount < 0)), 2),
+        },
     )
 
 
@@ -186,7 +199,7 @@ def _of_vms(
             flavors.get(name),
             (float(mean[number]), float(p95[number])),
             int(idle[number]),
-            limits.undersized_disk_days,
+            limits,
         )
         for number, name in enumerate(vms)
     ]
@@ -198,6 +211,7 @@ def _of_vms(
         memory,
         np.array([size.vcpus for size in played_on]),
         np.array([size.memory_bytes for size in played_on]),
+        measured_share(samples.counts)[:, window],
         Grid(grid.end_ms - limits.window_days * DAY_MS, grid.step_ms, limits.window_days * 24),
     )
     return vm_rows(cases, found, played, catalogue, parameters)
@@ -247,9 +261,9 @@ def _moves(
         if not all(lake.has(table.name, tenant, partition.day) for table in (inventory, samples)):
             missing.append(tenant)
             continue
-        sized, _ = lake.read(inventory, tenant, [partition.day], INVENTORY_COLUMNS)
+        sized, _ = lake.read(inventory, tenant, days, INVENTORY_COLUMNS)
         used, _ = lake.read(samples, tenant, days, SAMPLE_COLUMNS)
-        vms += placed_vms(tenant, sized, used, grid)
+        vms += placed_vms(tenant, sized, used, grid, partition.day)
         read.append(tenant)
     notes.append(f"read the VMs of {len(read)} tenant(s): {', '.join(read) or 'none'}")
     if missing:

@@ -40,6 +40,11 @@ class SampleCounts:
         """Return the samples seen per entity in the steps that are `present` [entity, step]."""
         return np.asarray(np.sum(self.seen, axis=1, dtype=np.float64, where=present), np.int64)
 
+    def ended_where(self, gone: NDArray[np.bool_]) -> "SampleCounts":
+        """Return the counts with nothing expected of the entities that are `gone` after they were last seen."""
+        seen_later = np.cumsum(self.seen[:, ::-1] > 0, axis=1)[:, ::-1] > 0
+        return SampleCounts(self.seen, np.where(gone[:, None] & ~seen_later, np.float32(0), self.expected))
+
     @property
     def expected_per_entity(self) -> NDArray[np.int64]:
         return np.asarray(np.sum(self.expected, axis=1, dtype=np.float64), np.int64)

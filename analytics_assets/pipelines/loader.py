@@ -21,12 +21,13 @@ instance that several files name is one asset, and must be the same in each.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from analytics_assets.components import STAGES, Component, Input, Instance, Parameters, Stage, table_name
-from analytics_assets.parameter_files import RowsOrFile
+from analytics_assets.parameter_files import RowError, RowsOrFile
 from analytics_assets.pipelines.listed_rows import Written, written_rows
 from analytics_assets.pipelines.yaml_lines import Place, read_yaml
 from resources.errors import InvalidInput
@@ -74,6 +75,8 @@ class _Draft:
 def load_pipelines(folders: Iterable[Path], components: Mapping[str, Component]) -> list[Pipeline]:
     """Return the pipelines of every `*.yaml` in `folders`, in order of file name.
 
+    A file whose document is a list holds rows that a pipeline may name (`parameter_files.py`), and is no pipeline.
+
     Raises:
         PipelineFileError: naming file and line of what is wrong: an unknown component, parameter,
             input or key, a value out of range, a cycle, a name used twice.
@@ -83,6 +86,8 @@ def load_pipelines(folders: Iterable[Path], components: Mapping[str, Component])
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
             document = read_yaml(path)
+            if document.is_list():
+                continue
             pipeline = _pipeline(document, components, seen)
             if pipeline.name in pipelines:
                 other = pipelines[pipeline.name].path
@@ -158,13 +163,19 @@ def _parameters(place: Place | None, component: Component) -> Parameters:
         return component.parameters.model_validate({name: value.value() for name, value in written.items()})
     except ValidationError as error:
         problem = error.errors()[0]
-        name, *rest = problem["loc"] or ("",)
+        cause = problem.get("ctx", {}).get("error")
+        # What is wrong with one row because of the others is found when the whole list, or every parameter, is checked.
+        loc = (cause.parameter, cause.row) if isinstance(cause, RowError) else problem["loc"]
+        if not loc:
+            raise place.error(f"parameters of component {component.name}: {problem['msg']}") from None
+        name, *rest = loc
         at: Written = written.get(str(name), place)
         if problem["type"] == "extra_forbidden" and not rest:
             known = ", ".join(component.parameters.model_fields) or "none"
             raise at.error_at((), f"component {component.name} has no parameter {name!r}. It has: {known}.") from None
-        given = f" = {problem['input']!r}" if name in written and not isinstance(problem["input"], dict) else ""
-        which = ".".join(str(part) for part in problem["loc"])
+        single = name in written and isinstance(problem["input"], str | int | float | date)
+        given = f" = {problem['input']!r}" if single and cause is None else ""
+        which = ".".join(str(part) for part in loc)
         raise at.error_at(rest, f"parameter {which}{given} of component {component.name}: {problem['msg']}") from None
 
 

@@ -72,11 +72,35 @@ class Place:
         return str(self._node.value)
 
     def value(self) -> Any:
-        """Return the plain value: text, numbers, lists and mappings of them."""
+        """Return the plain value: text, numbers, dates, lists and mappings of them.
+
+        Raises:
+            PipelineFileError: naming the line of a part that has no such value, as an impossible date, or of a key
+                that is given twice.
+        """
+        for part in self._parts({}):
+            if isinstance(part._node, yaml.ScalarNode):
+                part._constructed()
+            elif not part.is_list():
+                part.mapping()
+        return self._constructed()
+
+    def _parts(self, seen: dict[int, yaml.Node]) -> "Iterator[Place]":
+        """Yield this and all values within it, each once: an alias may lead back to where it is."""
+        if id(self._node) in seen:
+            return
+        seen[id(self._node)] = self._node
+        yield self
+        if isinstance(self._node, yaml.CollectionNode):
+            for child in self._node.value:
+                for node in child if isinstance(child, tuple) else (child,):
+                    yield from Place(self.path, node)._parts(seen)
+
+    def _constructed(self) -> Any:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_document(self._node)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise self.error(f"cannot be read: {error}") from error
         finally:
             loader.dispose()

@@ -103,6 +103,11 @@ def test_every_planted_size_is_classified(fleet):
     truth, _, capacity, _ = fleet
     given = {(row["tenant"], row["entity_id"]): row["size_class"] for row in capacity if row["entity_kind"] == "vm"}
     planted = {(row["tenant"], row["vm_id"]): row["size_class"] for row in truth["vms"]}
+    # The truth's class is that of the level. A leak or growth that is planted comes up to the size within the month.
+    for row in truth["trends"]:
+        lasting = row["kind"] in ("leak", "growth") and row["restart_every_days"] is None
+        if lasting and row["metric"] in ("cpu_percent", "memory_bytes"):
+            planted[row["tenant"], row["entity_id"]] = "undersized"
     assert given == planted
     assert {"idle", "oversized", "undersized", "powered_off", "optimal"} <= set(planted.values())
 

@@ -9,22 +9,26 @@ import pyarrow as pa
 from analytics_assets.kernels.held_values import latest_values
 from analytics_assets.kernels.matrix import entity_ids, positions
 
-INVENTORY_COLUMNS = ("vm_id", "valid_from", "node_id", "vcpus", "memory_bytes")
+INVENTORY_COLUMNS = ("vm_id", "valid_from", "node_id", "vcpus", "memory_bytes", "state")
 SIZES = {"cpu": "vcpus", "memory": "memory_bytes"}
 
 
 @dataclass
 class Allocated:
-    """What VMs take by their sizes, stopped ones too: resource -> node -> amount; and how many there are of a size."""
+    """What VMs take by their sizes, stopped ones too: resource -> node -> amount.
+
+    `running` of them are not stopped, and have `running_sizes` together, by resource.
+    """
 
     by_node: dict[str, dict[str, float]] = field(default_factory=lambda: {name: {} for name in SIZES})
-    vms: int = 0
+    running: int = 0
+    running_sizes: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SIZES, 0.0))
 
 
 def allocated_by_node(inventories: Iterable[pa.Table]) -> Allocated:
     """Return the sum of the VMs' last sizes of the day by the node of their last row.
 
-    Those of unknown size or node count for no node, and those without both sizes not as a VM.
+    Those of unknown size or node do not count.
     """
     found = Allocated()
     for inventory in inventories:
@@ -33,13 +37,15 @@ def allocated_by_node(inventories: Iterable[pa.Table]) -> Allocated:
         since = np.asarray(inventory.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
         numbers = np.arange(inventory.num_rows, dtype=np.float64)
         last = latest_values(vm, since, numbers, len(vms)).astype(np.int64)
-        nodes = inventory.column("node_id").cast(pa.string()).to_pylist()
+        nodes, states = (inventory.column(name).cast(pa.string()).to_pylist() for name in ("node_id", "state"))
         sizes = {name: inventory.column(column).cast(pa.float64()).to_numpy()[last] for name, column in SIZES.items()}
         for number, row in enumerate(last):
             if nodes[row] is None or any(np.isnan(values[number]) for values in sizes.values()):
                 continue
-            found.vms += 1
+            runs = states[row] != "stopped"
+            found.running += runs
             for name, values in sizes.items():
-                on_node = found.by_node[name]
-                on_node[nodes[row]] = on_node.get(nodes[row], 0.0) + float(values[number])
+                on_node, size = found.by_node[name], float(values[number])
+                on_node[nodes[row]] = on_node.get(nodes[row], 0.0) + size
+                found.running_sizes[name] += size * runs
     return found

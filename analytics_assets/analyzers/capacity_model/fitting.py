@@ -15,7 +15,7 @@ def add_fitting(
 ) -> None:
     """Fill in how many VMs fit into what remains of each of the `columns`' entities.
 
-    A VM fits while its demand does (of an average one `average_demand`, of one that was asked for its whole
+    A VM fits while its demand does (of the average one that runs `average_demand`, of one that was asked for its whole
     size), and its size into what may still be allocated, where that is limited. NaN where it is not known.
     """
     wanted = parameters.profile(resource)

@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 
 from analytics_assets.analyzers.capacity_model.allocation import Allocated
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
-from analytics_assets.analyzers.capacity_model.rows import Demand, Supply
+from analytics_assets.analyzers.capacity_model.rows import RECENT_DAYS, Demand, Supply
 from analytics_assets.analyzers.capacity_model.vms import total_demand
 from analytics_assets.kernels.coverage import sample_counts
-from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row_max, row_mean, row_quantile
+from analytics_assets.kernels.matrix import (
+    HOURS_PER_DAY,
+    Grid,
+    entity_ids,
+    locate,
+    place,
+    row_max,
+    row_mean,
+    row_quantile,
+)
 
 UNITS = {"cpu": "cores", "memory": "bytes"}
 USED = {"cpu": "cpu_cores", "memory": "memory_bytes"}
@@ -80,6 +89,13 @@ def cluster(nodes: Nodes, resource: str, minimum_coverage: float) -> tuple[Deman
     missing = np.array([None if known.any() else f"no node has a known {resource} size"], dtype=object)
     physical = np.array([supply.physical[known].sum() if known.any() else np.nan])
     return together, Supply(physical, np.array([supply.allocated[known].sum()]), missing, supply.overcommit)
+
+
+def recent_shares(nodes: Nodes, resource: str) -> dict[str, float]:
+    """Return each node's share of what all of them demanded in the last days, by their means."""
+    used = np.nan_to_num(row_mean(nodes.demand[resource].mean[:, -RECENT_DAYS * HOURS_PER_DAY :]))
+    used = np.where(nodes.supply[resource].physical > 0, used, 0.0)
+    return dict(zip(nodes.nodes, (used / max(float(used.sum()), 1e-12)).tolist(), strict=True))
 
 
 def last_known(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -108,8 +108,8 @@ class CapacityParameters(Parameters):
     undersized_memory_percent: float = Field(
         90.0, gt=0, le=100, description="Undersized above this highest memory use, in percent."
     )
-    undersized_disk_days: int = Field(
-        30, ge=0, le=365, description="Undersized below this conservative time left of the disk, in days."
+    undersized_days: int = Field(
+        30, ge=0, le=365, description="Undersized below this conservative time left of CPU, memory or disk, in days."
     )
     oversized_percent: float = Field(
         50.0,
@@ -128,8 +128,10 @@ class CapacityParameters(Parameters):
             raise ValueError("resize_days is more than warning_days and recommend_extra_days together")
         if self.use_warning_percent > self.use_critical_percent:
             raise ValueError("use_warning_percent is more than use_critical_percent")
-        if self.undersized_disk_days > self.warning_days:
-            raise ValueError("undersized_disk_days is more than warning_days: a recommended disk would be undersized")
+        if self.undersized_days > min(self.resize_days, self.warning_days):
+            raise ValueError(
+                "undersized_days is more than resize_days or warning_days: a recommended size would be undersized"
+            )
         fullest = 100 / self.size_headroom
         limits = (
             self.undersized_cpu_p95_percent,

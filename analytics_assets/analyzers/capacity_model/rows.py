@@ -31,7 +31,7 @@ Vector = NDArray[np.float64]
 class Demand:
     """Hourly demand [entity, hour] in the resource's unit, and the samples behind it, per entity.
 
-    Each hour was summarized from so many `buckets`.
+    Each hour was summarized from so many `buckets`. Of entities that are `infinite` infinite samples are left out.
     """
 
     mean: Floats
@@ -40,11 +40,14 @@ class Demand:
     seen: NDArray[np.int64]
     expected: NDArray[np.int64]
     buckets: int = 12
+    infinite: NDArray[np.bool_] | None = None
 
     def of(self, entities: Sequence[int]) -> "Demand":
         """Return the demand of the entities at these positions."""
         at = np.asarray(entities, dtype=np.int64)
-        return Demand(self.mean[at], self.maximum[at], self.p95[at], self.seen[at], self.expected[at], self.buckets)
+        infinite = None if self.infinite is None else self.infinite[at]
+        hourly = (self.mean[at], self.maximum[at], self.p95[at])
+        return Demand(*hourly, self.seen[at], self.expected[at], self.buckets, infinite)
 
     @property
     def hours(self) -> Hours:
@@ -71,7 +74,11 @@ class Supply:
 
 @dataclass(frozen=True)
 class ResourceRows:
-    """The `columns` of one resource, and what the size classes read besides: percentiles of the demand."""
+    """The `columns` of one resource, and what the size classes read besides.
+
+    `p95` and `high` (the 99th percentile) are those of all buckets, NaN but for a resource with a sizing rule; `peak`
+    is the highest, and `hours` the number of hours with samples.
+    """
 
     columns: dict[str, Any]
     p95: Vector
@@ -109,13 +116,18 @@ def resource_rows(
 
     recent = slice(-RECENT_DAYS * HOURS_PER_DAY, None)
     demand_p95 = row_quantile(demand.p95[:, recent], 0.95)
-    p95 = np.fmax(row_quantile(demand.p95, 0.95), demand_p95)
     peak = row_max(demand.maximum)
-    high = hourly_peaks(demand.hours).high if at_least == "rule" else np.full(entities, np.nan)
+    p95, high = np.full(entities, np.nan), np.full(entities, np.nan)
+    if at_least == "rule":
+        hours = demand.hours
+        p95 = np.fmax(bucket_quantile(hours, 0.95), bucket_quantile(hours.columns(recent), 0.95))
+        high = hourly_peaks(hours).high
     usable_share = parameters.usable_share(node=node)
     added = 0.0 if changes is None else changes.added
     physical = supply.physical + added
     allocated = supply.allocated + (0.0 if changes is None or changes.planned else changes.allocated)
+    if changes is not None:
+        _say_removed(reason, known, changes, supply.allocated, demand_p95, unit)
     projection = project(
         daily,
         minimum_days=parameters.minimum_days,
@@ -147,7 +159,7 @@ def resource_rows(
         "use_level": _use_levels(utilization, known, parameters),
         "physical": physical,
         "usable": physical * usable_share,
-        "allocated": allocated,
+        "allocated": np.maximum(allocated, 0.0),
         "allocation_limit": limit,
         "allocation_remaining": np.maximum(limit - allocated, 0.0),
         "committed": planned - demand_p95,
@@ -165,8 +177,28 @@ def resource_rows(
         "days_used": days_used.astype(np.int32),
         "coverage": coverage,
     }
-    hours = np.count_nonzero(~np.isnan(demand.p95), axis=1)
-    return ResourceRows(columns, p95, high, peak, hours)
+    return ResourceRows(columns, p95, high, peak, np.count_nonzero(~np.isnan(demand.p95), axis=1))
+
+
+def _say_removed(
+    reason: NDArray[np.object_],
+    known: NDArray[np.bool_],
+    changes: Effects,
+    allocated: Vector,
+    demand_p95: Vector,
+    unit: str,
+) -> None:
+    """Add as the reason of rows with an answer what their scenario removes and is not there."""
+    there = {"demanded": demand_p95 * changes.growth[:, -1]}
+    removed = {"demanded": -changes.demand[:, -1]}
+    if not changes.planned:
+        there["allocated"], removed["allocated"] = allocated, -changes.allocated
+    for row in np.flatnonzero(known):
+        reason[row] = "; ".join(
+            f"removes {removed[name][row]:.4g} of {values[row]:.4g} {unit} {name}: none is left"
+            for name, values in there.items()
+            if removed[name][row] > values[row] * ABOVE_ROUNDING
+        ) or None  # fmt: skip
 
 
 def _status(
@@ -190,6 +222,8 @@ def _status(
             f"{days_used[row]} days with at least {parameters.minimum_hours} hours of samples; "
             f"needs {parameters.minimum_days}"
         )
+    if demand.infinite is not None:
+        status[demand.infinite], reason[demand.infinite] = "insufficient_data", "infinite samples: the use has no size"
     nothing = np.isnan(demand.p95).all(axis=1)
     status[nothing], reason[nothing] = "no_data", "no samples in the window"
     unsized = supply.missing != None  # noqa: E711  (element by element)
@@ -247,7 +281,7 @@ def _ahead_of(
     usable, coming, added = physical * share, np.zeros((1, 1)), np.zeros(1)
     if changes is not None:
         expected, upper, bound = changes.on(expected), changes.on(upper), changes.on(bound)
-        soon, coming, added = changes.on_once_begun(soon), changes.supply * share, changes.added * share
+        soon, coming, added = changes.on_once_begun(soon), changes.supply[:, :-1] * share, changes.added * share
     return {
         "projected_30d": expected[:, 30],
         "projected_30d_high": upper[:, 30],

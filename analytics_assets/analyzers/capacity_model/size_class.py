@@ -5,18 +5,21 @@
 | 1 | powered_off | the inventory says stopped for 95 % of the last 14 days (and knows at least 5 of them) |
 | 2 | insufficient_data | CPU or memory has no answer, or fewer than 100 hours have samples |
 | 3 | idle | last 14 days: 97 % of the hours below 0.03 vCPU and 95 % below 2000 B/s received and 1000 B/s sent |
-| 4 | undersized | CPU p95 above 85 %, or p99 from 95 %, or memory peak above 90 %, or disk for less than 30 days |
+| 4 | undersized | CPU p95 above 85 %, or p99 from 95 %, or memory peak above 90 %, or one lasts less than 30 days |
 | 5 | oversized | the recommended vCPUs and the recommended memory are both at most half of the size |
 | 6 | optimal | everything else |
 
-An hour counts by its own 95th percentile, so that a busy five minutes in an idle hour are seen.
+For idle an hour counts by its own 95th percentile, so that a busy five minutes in an idle hour are seen.
+Undersized goes by the percentiles of all buckets, as the need does: a size must not be judged by more than
+it was made for. What lasts is CPU, memory or disk by its conservative time remaining.
 A stopped VM has no samples to judge by, so powered_off comes before insufficient_data. A VM whose
 network is not measured is never idle, one whose disk is not measured is judged without it.
 
-A recommended size covers the bound for the warning time and 30 days more, and the peak need: of CPU
-what the sizing rule (`kernels/sizing/rule.py`) asks for and 99.5 % of the time, in whole vCPUs; of
-memory, whose lack ends programs, the maximum times 1.2. It does not depend on the present size:
-given that size, the same data are `optimal`. Rules after Google's idle VM recommender (idle), and own
+The needed size covers the bound of the next 30 days and the peak need: of CPU what the sizing rule
+(`kernels/sizing/rule.py`) asks for and 99.5 % of the time, in whole vCPUs; of memory, whose lack ends
+programs, the maximum times 1.2. The recommended total covers the bound for the warning time and 30 days
+more. Neither depends on the present size: given one of them, and a disk that lasts, the same data are
+`optimal`. Rules after Google's idle VM recommender (idle), and own
 limits chosen above 100/1.2 = 83.3 % so that a fresh size is never undersized.
 """
 
@@ -104,7 +107,10 @@ class _Rest:
         self.cpu_p95 = evidence.cpu.p95 * share["cpu"]
         self.cpu_p99 = evidence.cpu.high * share["cpu"]
         self.memory_peak = evidence.memory.peak * share["memory"]
-        self.disk_days = evidence.disk.columns["time_remaining_days_conservative"]
+        self.days_left = {
+            name: rows.columns["time_remaining_days_conservative"]
+            for name, rows in (("CPU", evidence.cpu), ("memory", evidence.memory), ("disk", evidence.disk))
+        }
         self.disk_known = evidence.disk.columns["status"] == "ok"
 
     def insufficient(self, vm: int) -> str:
@@ -126,8 +132,9 @@ class _Rest:
             high.append(f"CPU p99 {self.cpu_p99[vm]:.0f} % reaches {limits.undersized_cpu_p99_percent:g} %")
         if self.memory_peak[vm] > limits.undersized_memory_percent:
             high.append(f"memory peak {self.memory_peak[vm]:.0f} % is above {limits.undersized_memory_percent:g} %")
-        if self.disk_days[vm] < limits.undersized_disk_days:
-            high.append(f"disk lasts {self.disk_days[vm]:.0f} days, less than {limits.undersized_disk_days}")
+        for name, days in self.days_left.items():
+            if days[vm] < limits.undersized_days:
+                high.append(f"{name} lasts {days[vm]:.0f} days, less than {limits.undersized_days}")
         if high:
             return "undersized", "; ".join(high)
         cpu, memory = (rows.columns["recommended_total"][vm] for rows in (self.evidence.cpu, self.evidence.memory))

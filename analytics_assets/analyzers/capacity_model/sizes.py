@@ -24,7 +24,7 @@ class Sizes:
     `at_end` (resource -> size) is what holds at the day's end, NaN where unknown; `ever` (resource
     -> bool) whether any day knew one; `vcpus` [VM, hour] the vCPUs of each hour; `stopped`
     [VM, hour] is 1 where the VM was stopped, 0 where not, NaN where unknown; `listed` whether the day's
-    inventory has a size of it at all.
+    inventory has a size of it at all, and `there` whether it has it at all.
     """
 
     at_end: dict[str, NDArray[np.float64]]
@@ -32,6 +32,14 @@ class Sizes:
     vcpus: NDArray[np.float32]
     stopped: NDArray[np.float32]
     listed: NDArray[np.bool_]
+    there: NDArray[np.bool_]
+
+    def gone(self, recent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the VMs that are no more: not `recent` in what was measured, and not in the day's inventory either.
+
+        Where the inventory has no VM at all it was not looked at, and none is known to be gone.
+        """
+        return ~self.there & ~recent & bool(self.there.any())
 
 
 def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> Sizes:
@@ -55,6 +63,8 @@ def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> 
     }
     now = np.where(today, vm, -1)
     at_end = {resource: latest_values(now, since, sizes, len(vms)) for resource, sizes in values.items()}
+    there = np.zeros(len(vms), dtype=bool)
+    there[now[now >= 0]] = True
     ever = {}
     for resource, sizes in values.items():
         ever[resource] = np.zeros(len(vms), dtype=bool)
@@ -72,4 +82,5 @@ def vm_sizes(inventory: pa.Table, day: date, grid: Grid, vms: Sequence[str]) -> 
         vcpus=np.where(np.arange(grid.count) < begin[:, None], first[:, None], vcpus),
         stopped=held_values(vm, since, np.where(told, stopped, np.nan), (len(vms), grid)),
         listed=np.any([~np.isnan(sizes) for sizes in at_end.values()], axis=0),
+        there=there,
     )

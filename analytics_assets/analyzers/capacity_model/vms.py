@@ -80,9 +80,13 @@ def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
     if resource == "cpu":
         cores = sizes.vcpus / np.float32(100)
         mean, maximum, p95 = mean * cores, maximum * cores, p95 * cores
+    infinite = np.isinf(maximum) | np.isinf(mean) | np.isinf(p95)
+    if infinite.any():
+        mean, maximum, p95 = (np.where(infinite, np.float32(np.nan), values) for values in (mean, maximum, p95))
     expected = np.sum(samples.counts.expected, axis=1, dtype=np.float64, where=sizes.stopped != 1)
     seen = samples.counts.seen_where(~np.isnan(p95))
-    return Demand(mean, maximum, p95, seen, np.asarray(expected, np.int64), samples.buckets)
+    whole = np.asarray(expected, np.int64)
+    return Demand(mean, maximum, p95, seen, whole, samples.buckets, np.asarray(infinite.any(axis=1)))
 
 
 def total_demand(demand: Demand, included: NDArray[np.bool_], stopped: Hourly, minimum_coverage: float) -> Demand:

@@ -1,6 +1,6 @@
 """The rows of one resource of some entities, as it is and under each scenario."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analytics_assets.analyzers.capacity_model.fitting import add_fitting
@@ -14,7 +14,7 @@ from resources.partition import Partition
 class Subject:
     """A resource of some entities of one kind: what they demand and what there is; the average VM's demand and size.
 
-    The latter two are NaN where no VM is known.
+    The latter two are NaN where no VM is known. `shares` are those of the parts of what is all together.
     """
 
     kind: str
@@ -25,6 +25,7 @@ class Subject:
     supply: Supply
     vm_demand: float
     vm_size: float
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def rows_by_scenario(
                 partition.day,
                 parameters.horizon_days,
                 planned=not name,
+                shares=subject.shares,
             )
         rows = resource_rows(
             subject.resource,

@@ -88,13 +88,21 @@ class Catalogue:
             return None
         return self.prices[DISK_GIB] * size.disk_bytes / GIB
 
-    def best_fit(self, need: Need) -> Flavor | None:
-        """Return the cheapest flavour that holds `need`, None where none does.
+    def is_burstable(self, name: str) -> bool:
+        return name in self.flavors and self.flavors[name].baseline_percent is not None
+
+    def best_fit(self, need: Need, within: Size | None = None) -> Flavor | None:
+        """Return the cheapest flavour that holds `need` and is `within` a size, if one is given; None where none does.
 
         A burstable one must give the mean all the time and the 95th percentile at twice its baseline. Without a
         price for every flavour, the one with the fewest vCPUs, then the least memory, counts as cheapest.
         """
-        fitting = [flavor for flavor in self.flavors.values() if self._holds(flavor, need)]
+        fitting = [
+            flavor
+            for flavor in self.flavors.values()
+            if self._holds(flavor, need)
+            and (within is None or (flavor.vcpus <= within.vcpus and flavor.memory_bytes <= within.memory_bytes))
+        ]
         return min(fitting, key=lambda flavor: self._cost[flavor.name], default=None)
 
     def _costs(self) -> dict[str, tuple[float, float, float, str]]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
+from analytics_assets.kernels.coverage import SampleCounts
 from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY, Floats, Grid
 from analytics_assets.kernels.sizing.peaks import Hours, buckets_above
 
@@ -14,7 +15,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Replay:
-    """A window's demand on a size, per VM: minutes above it, and its fullest hour with what of the size that used.
+    """A window's demand on a size, per VM: about how many minutes above it, and its fullest hour with its use.
 
     `worst_hour_ms` is -1 and the numbers are NaN where there is no size or no sample; `hours` counts those with
     samples of both CPU and memory.
@@ -27,26 +28,32 @@ class Replay:
     hours: NDArray[np.int64]
 
 
-def replay(cpu: Hours, memory: Hours, vcpus: Vector, memory_bytes: Vector, grid: Grid) -> Replay:
-    """Run the hours of `grid` on VMs of `vcpus` and `memory_bytes`.
+def replay(cpu: Hours, memory: Hours, vcpus: Vector, memory_bytes: Vector, measured: Floats, grid: Grid) -> Replay:
+    """Run the hours of `grid` that have both CPU and memory on VMs of `vcpus` and `memory_bytes`.
 
-    Minutes are those of the buckets above the size as the hourly summaries tell them. Of two hours as full the
-    earlier counts.
+    Minutes are an estimate: of the buckets that the hourly summaries stand for, those above the size, times the share
+    of the hour that was `measured` [VM, hour]. Of two hours as full the earlier counts.
     """
     known = ~np.isnan(vcpus) & ~np.isnan(memory_bytes)
-    minutes = 60.0 / cpu.buckets
+    both = ~np.isnan(cpu.maximum) & ~np.isnan(memory.maximum)
+    minutes = np.where(both, measured * (60.0 / cpu.buckets), 0.0)
     fullest = np.fmax(_filled(cpu.maximum, vcpus), _filled(memory.maximum, memory_bytes))
+    fullest[~both] = np.nan
     there = known & ~np.isnan(fullest).all(axis=1)
     worst = np.argmax(np.where(np.isnan(fullest), -np.inf, fullest), axis=1)
     percent = fullest[np.arange(len(worst)), worst]
-    hours = np.count_nonzero(~np.isnan(cpu.maximum) & ~np.isnan(memory.maximum), axis=1)
     return Replay(
-        cpu_minutes=np.where(there, buckets_above(cpu, vcpus).sum(axis=1) * minutes, np.nan),
-        memory_minutes=np.where(there, buckets_above(memory, memory_bytes).sum(axis=1) * minutes, np.nan),
+        cpu_minutes=np.where(there, (buckets_above(cpu, vcpus) * minutes).sum(axis=1), np.nan),
+        memory_minutes=np.where(there, (buckets_above(memory, memory_bytes) * minutes).sum(axis=1), np.nan),
         worst_hour_ms=np.where(there, grid.start_ms + worst * HOUR_MS, -1),
         worst_percent=np.where(there, percent, np.nan),
-        hours=hours,
+        hours=np.count_nonzero(both, axis=1),
     )
+
+
+def measured_share(counts: SampleCounts) -> Floats:
+    """Return which share of each hour was measured [VM, hour], by its samples."""
+    return np.minimum(counts.seen / np.maximum(counts.expected, np.float32(1)), np.float32(1))
 
 
 def _filled(values: Floats, size: Vector) -> Vector:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from analytics_assets.analyzers.recommendation_model.catalogue import DISK_GIB, MEMORY_GIB, VCPU, Flavor, Price
 from analytics_assets.components import Parameters
-from analytics_assets.parameter_files import RowsOrFile
+from analytics_assets.parameter_files import RowError, RowsOrFile, check_names
 
 
 class RecommendationsParameters(Parameters):
@@ -44,15 +44,12 @@ class RecommendationsParameters(Parameters):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "RecommendationsParameters":
-        names = [flavor.name for flavor in self.flavors]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"flavors: {', '.join(twice)} occur more than once")
-        items = [price.item for price in self.prices]
-        if twice := sorted({item for item in items if items.count(item) > 1}):
-            raise ValueError(f"prices: {', '.join(twice)} occur more than once")
-        known = {VCPU, MEMORY_GIB, DISK_GIB}
-        if reserved := sorted(known & set(names)):
-            raise ValueError(f"flavors: {', '.join(reserved)} is the name of a priced unit, and of no flavour")
+        check_names("flavors", (flavor.name for flavor in self.flavors))
+        check_names("prices", (price.item for price in self.prices))
+        for row, flavor in enumerate(self.flavors):
+            if flavor.name in (VCPU, MEMORY_GIB, DISK_GIB):
+                problem = f"flavors: {flavor.name} is the name of a priced unit, and of no flavour"
+                raise RowError("flavors", row, problem)
         if self.prices and not self.currency:
             raise ValueError("prices need a currency: set currency")
         if self.cool_node_percent > self.hot_node_percent:

@@ -5,33 +5,36 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from analytics_assets.analyzers.capacity_model.sizes import SIZES
+from analytics_assets.analyzers.capacity_model.sizes import COLUMNS as SIZE_COLUMNS
+from analytics_assets.analyzers.capacity_model.sizes import vm_sizes
 from analytics_assets.analyzers.recommendation_model.parameters import RecommendationsParameters
 from analytics_assets.analyzers.recommendation_model.rebalance import Load, Move, Node, Placed, moves
 from analytics_assets.analyzers.recommendation_model.vm_rows import Row
 from analytics_assets.kernels.held_values import latest_values
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, positions, row_quantile
 
-INVENTORY_COLUMNS = ("vm_id", "valid_from", "node_id", "state", *SIZES.values())
+INVENTORY_COLUMNS = (*SIZE_COLUMNS, "node_id")
 SAMPLE_COLUMNS = ("vm_id", "ts", "cpu_percent_p95", "memory_bytes_p95")
 SHARE = 0.95
 
 
-def placed_vms(tenant: str, inventory: pa.Table, samples: pa.Table, grid: Grid) -> list[Placed]:
+def placed_vms(tenant: str, inventory: pa.Table, samples: pa.Table, grid: Grid, day: date) -> list[Placed]:
     """Return a tenant's running VMs whose node, vCPUs and use are known, as `tenant/VM`.
 
-    `inventory` is of one day, of which a VM's last row counts; `samples` are hourly rows.
+    `inventory` is of the grid's days, with their `day`: where a VM is, is what its last row of `day` says; its use is
+    of the vCPUs that it had in each hour. `samples` are hourly rows.
     """
-    vms = entity_ids(inventory.column("vm_id"))
-    vm = positions(inventory.column("vm_id"), vms)
-    since = np.asarray(inventory.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
-    rows = np.arange(inventory.num_rows, dtype=np.float64)
-    last = latest_values(vm, since, rows, len(vms)).astype(np.int64)
-    node, state = (inventory.column(name).cast(pa.string()).to_pylist() for name in ("node_id", "state"))
-    vcpus = inventory.column("vcpus").to_numpy()[last]
+    today = inventory.filter(pc.equal(inventory.column("day"), pa.scalar(day, pa.date32())))
+    vms = entity_ids(today.column("vm_id"))
+    vm = positions(today.column("vm_id"), vms)
+    since = np.asarray(today.column("valid_from").cast(pa.int64()).combine_chunks(), dtype=np.int64)
+    last = latest_values(vm, since, np.arange(today.num_rows, dtype=np.float64), len(vms)).astype(np.int64)
+    node, state = (today.column(name).cast(pa.string()).to_pylist() for name in ("node_id", "state"))
+    vcpus = vm_sizes(inventory, day, grid, vms).vcpus
     cells = locate(samples.column("vm_id"), samples.column("ts"), grid, vms)
-    cpu = row_quantile(place(cells, samples.column("cpu_percent_p95")), SHARE) * vcpus / 100
+    cpu = row_quantile(place(cells, samples.column("cpu_percent_p95")) * vcpus / np.float32(100), SHARE)
     memory = row_quantile(place(cells, samples.column("memory_bytes_p95")), SHARE)
     return [
         Placed(f"{tenant}/{name}", node[last[number]], Load(float(cpu[number]), float(memory[number])))
@@ -67,12 +70,20 @@ def move_rows(
     day: date,
 ) -> list[Row]:
     """Return a row for each VM to move, and one for each node that stays hot; `capacity` is the nodes' CPU rows."""
-    found, stuck = moves(
+    found, stuck, waiting = moves(
         nodes, vms, parameters.hot_node_percent, parameters.cool_node_percent, parameters.maximum_moves
     )
+    cool, most = parameters.cool_node_percent, parameters.maximum_moves
     return [
         *(_moved(number, move, capacity[move.source.node_id], parameters) for number, move in enumerate(found, 1)),
-        *(_stays(node, capacity[node.node_id], parameters, day) for node in stuck),
+        *(
+            _stays(node, capacity[node.node_id], day, f"no VM of it fits on another node below {cool:g} %")
+            for node in stuck
+        ),
+        *(
+            _stays(node, capacity[node.node_id], day, f"{most} moves a day are recommended at most (maximum_moves)")
+            for node in waiting
+        ),
     ]
 
 
@@ -94,11 +105,11 @@ def _moved(number: int, move: Move, capacity: Row, parameters: RecommendationsPa
     }  # fmt: skip
 
 
-def _stays(node: Node, capacity: Row, parameters: RecommendationsParameters, day: date) -> Row:
+def _stays(node: Node, capacity: Row, day: date, why: str) -> Row:
     return {
         "entity_kind": "node", "entity_id": node.node_id, "resource": "placement", "action": "none",
         "status": "ok", "severity": "none", "node_from": node.node_id, "savings_reason": "nothing is changed",
-        "reason": f"no VM of it fits on another node below {parameters.cool_node_percent:g} %",
+        "reason": why,
         "days_used": capacity["days_used"], "coverage": capacity["coverage"], "confidence": "medium",
         "evidence": f"{node.node_id} uses {node.fullest:.0f} % of its usable {node.scarce} on {day}",
     }  # fmt: skip

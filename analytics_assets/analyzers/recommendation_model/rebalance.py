@@ -70,8 +70,8 @@ class Move:
 
 def moves(
     nodes: Sequence[Node], vms: Sequence[Placed], hot_percent: float, cool_percent: float, maximum: int
-) -> tuple[list[Move], list[Node]]:
-    """Return the moves in their order, and the nodes that stay hot because no VM of theirs fits anywhere.
+) -> tuple[list[Move], list[Node], list[Node]]:
+    """Return the moves in order, the nodes that stay hot as no VM of theirs fits anywhere, and as `maximum` is up.
 
     A VM is moved once. Equal choices are decided by id.
     """
@@ -91,7 +91,8 @@ def moves(
         found.append(move)
         now[move.source.node_id], now[move.target.node_id] = move.source_after, move.target_after
         left.remove(move.vm)
-    return found, [stuck[name] for name in sorted(stuck)]
+    waiting = [now[name] for name in sorted(now) if now[name].fullest > hot_percent and name not in stuck]
+    return found, [stuck[name] for name in sorted(stuck)], waiting
 
 
 def _best_move(source: Node, now: Mapping[str, Node], vms: Sequence[Placed], cool_percent: float) -> Move | None:

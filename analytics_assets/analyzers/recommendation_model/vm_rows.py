@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
 from analytics_assets.analyzers.recommendation_model.catalogue import GIB, Catalogue, Need, Size
 from analytics_assets.analyzers.recommendation_model.history import Replay
 from analytics_assets.analyzers.recommendation_model.parameters import RecommendationsParameters
@@ -32,22 +33,25 @@ def vm_case(
     flavor: str | None,
     use: tuple[float, float],
     idle_days: int,
-    disk_days: float,
+    limits: CapacityParameters,
 ) -> VmCase:
     """Return the VM of `capacity`, its rows by resource.
 
-    `use` is mean and 95th percentile of its CPU, in cores; a disk that lasts less than `disk_days` is short.
+    `use` is mean and 95th percentile of its CPU, in cores; `limits` are those of the size classes.
     """
     disk_lasts = capacity["disk"]["time_remaining_days_conservative"]
     number = {name: _number(row["physical"]) for name, row in capacity.items()}
     need = {name: _number(row["size_needed"]) for name, row in capacity.items()}
+    total = {name: _number(row["recommended_total"]) for name, row in capacity.items()}
+    share = limits.oversized_percent / 100
     vm = Vm(
         size_class=capacity["cpu"]["size_class"],
         size_reason=capacity["cpu"]["size_reason"],
         size=Size(number["cpu"], number["memory"], number["disk"], flavor or ""),
         need=Need(need["cpu"], need["memory"], *use),
-        disk_need=_number(capacity["disk"]["recommended_total"]),
-        disk_short=disk_lasts is not None and disk_lasts < disk_days,
+        disk_need=total["disk"],
+        disk_short=disk_lasts is not None and disk_lasts < limits.undersized_days,
+        shrinks=all(total[name] <= share * number[name] for name in ("cpu", "memory")),
         idle_days=idle_days,
     )
     return VmCase(vm_id, vm, capacity)
@@ -169,7 +173,7 @@ def _unpriced(decision: Decision, catalogue: Catalogue) -> str:
 
 def _evidence(case: VmCase, decision: Decision, row: Row) -> str:
     cpu, memory = case.capacity["cpu"], case.capacity["memory"]
-    parts = [case.vm.size_reason or ""]
+    parts = [decision.grounds or ""]
     if decision.size_class == "zombie":
         parts.append(f"idle on each of the last {case.vm.idle_days} days")
     if decision.size_class not in ("insufficient_data", "powered_off"):
@@ -181,7 +185,7 @@ def _evidence(case: VmCase, decision: Decision, row: Row) -> str:
     if decision.to is not None and row["worst_hour"] is not None:
         at = datetime.fromtimestamp(row["worst_hour"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
         parts.append(
-            f"on {described(decision.to)} {row['cpu_minutes_above']:.0f} min above its CPU and "
+            f"on {described(decision.to)} about {row['cpu_minutes_above']:.0f} min above its CPU and "
             f"{row['memory_minutes_above']:.0f} min above its memory in {row['replay_hours']} h, at most "
             f"{row['worst_hour_percent']:.0f} % full ({at})"
         )

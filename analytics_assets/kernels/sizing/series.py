@@ -80,10 +80,15 @@ def _row(
         f"{100 * rule.high_share:g} % of {len(values)} samples of {spanned:.1f} days are at most {high:.4g} ({share}), "
         f"the highest is {highest:.4g}; {100 * above:.2f} % lie above the size"
     )
+    found = str(classes(peaks, known, rule)[0])
+    if found == "idle":
+        evidence += "; idle is no matter of sizes: give it back, or keep this, the least size"
+    elif found == "undersized":
+        evidence += "; what lies above the capacity is not seen, so the size is the least that can be told"
     risk = risk_of_saturation(ts_ms, values, size_now)
     return row | {
         "size": size,
-        "class": str(classes(peaks, known, rule)[0]),
+        "class": found,
         "expected_share_above": expected_share_above(ts_ms, values, size_now, days, rule),
         "share_above": above,
         "risk": None if np.isnan(risk) else risk,

@@ -1,6 +1,7 @@
 """The SQL of the capacity planning report's figures: `{role}` stands for a table, `{days}` for the day.
 
-`{names}` is a subquery over the VMs' names, `{sized}` one over the VMs with what they could give back.
+`{names}` is a subquery over the VMs' names, `{sized}` one over the VMs with what they could give back. A VM is
+advised the size that a resize without flavours goes by; nodes, tiers and disks what lasts.
 """
 
 NOTHING_NAMED = "(SELECT NULL::VARCHAR AS vm_id, NULL::VARCHAR AS vm_name WHERE false)"
@@ -33,7 +34,8 @@ SELECT
     c.entity_kind, c.entity_id, n.vm_name, c.resource, c.unit, c.level,
     c.time_remaining_days_conservative AS days_conservative,
     c.time_remaining_days_expected AS days_expected,
-    c.physical, c.usable, c.demand_p95, c.slope_per_day, c.direction, c.recommended_total,
+    c.physical, c.usable, c.demand_p95, c.slope_per_day, c.direction,
+    coalesce(c.size_needed, c.recommended_total) AS recommended_total,
     c.window_days, c.days_used, c.horizon_days
 FROM {capacity} AS c
 LEFT JOIN {names} AS n ON c.entity_kind = 'vm' AND n.vm_id = c.entity_id
@@ -49,10 +51,10 @@ SELECT
     entity_id, size_class, min(size_reason) AS size_reason,
     max(coalesce(physical, allocated)) FILTER (resource = 'cpu') AS vcpus,
     max(demand_p95) FILTER (resource = 'cpu') AS vcpus_used,
-    max(recommended_total) FILTER (resource = 'cpu') AS vcpus_recommended,
+    max(size_needed) FILTER (resource = 'cpu') AS vcpus_recommended,
     max(coalesce(physical, allocated)) FILTER (resource = 'memory') AS memory_bytes,
     max(demand_p95) FILTER (resource = 'memory') AS memory_bytes_used,
-    max(recommended_total) FILTER (resource = 'memory') AS memory_bytes_recommended,
+    max(size_needed) FILTER (resource = 'memory') AS memory_bytes_recommended,
     max(coalesce(physical, allocated)) FILTER (resource = 'disk') AS disk_bytes,
     CASE size_class
         WHEN 'oversized' THEN greatest(vcpus - ceil(vcpus_recommended), 0)

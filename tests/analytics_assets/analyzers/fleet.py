@@ -55,15 +55,16 @@ def hours_of(days, daily, cycle=0.0, noise=0.0, seed=0):
 def write_samples(lake, vms, days=28, tenant="acme", last=LAST_DAY, as_of_ms=None, shuffle=None):
     """Store hourly rows. `vms` is vm_id -> {metric stem: hourly values, NaN for no sample}.
 
+    Values [hour, bucket] have a mean, a maximum and a 95th percentile; of values [hour] all are the same.
     Metrics not named are null; an hour in which a VM has no metric has no row.
     """
     for number in range(days):
         partition = Partition(tenant, last - timedelta(days - 1 - number))
         rows = {name: [] for name in VM_RESOURCES_HOURLY.column_names}
         for vm, metrics in vms.items():
-            part = {stem: values[number * 24 : number * 24 + 24] for stem, values in metrics.items()}
+            part = {stem: _summarized(values[number * 24 : number * 24 + 24]) for stem, values in metrics.items()}
             for hour in range(24):
-                if all(np.isnan(values[hour]) for values in part.values()):
+                if all(np.isnan(values["mean"][hour]) for values in part.values()):
                     continue
                 rows["vm_id"].append(vm)
                 rows["ts"].append(partition.start_ms + hour * HOUR_MS)
@@ -71,9 +72,8 @@ def write_samples(lake, vms, days=28, tenant="acme", last=LAST_DAY, as_of_ms=Non
                 rows["samples_seen"].append(12)
                 rows["samples_expected"].append(12)
                 for stem in VM_COLUMNS:
-                    value = part[stem][hour] if stem in part else np.nan
                     for which in ("mean", "max", "p95"):
-                        rows[f"{stem}_{which}"].append(value)
+                        rows[f"{stem}_{which}"].append(part[stem][which][hour] if stem in part else np.nan)
         data = _table(VM_RESOURCES_HOURLY, rows)
         if shuffle is not None:
             data = data.take(np.random.default_rng(shuffle).permutation(data.num_rows))
@@ -81,16 +81,22 @@ def write_samples(lake, vms, days=28, tenant="acme", last=LAST_DAY, as_of_ms=Non
         lake.write(VM_RESOURCES_HOURLY, partition, data, facts)
 
 
+def _summarized(values):
+    if values.ndim == 1:
+        return dict.fromkeys(("mean", "max", "p95"), values)
+    return {"mean": values.mean(axis=1), "max": values.max(axis=1), "p95": np.quantile(values, 0.95, axis=1)}
+
+
 def write_inventory(lake, rows, tenant="acme", day=LAST_DAY):
-    """Store the inventory of one day. `rows` are (vm_id, days ago, vcpus, memory GiB, disk GiB, state)."""
+    """Store the inventory of one day. `rows` are (vm_id, days ago, vcpus, memory GiB, disk GiB, state[, flavour])."""
     partition = Partition(tenant, day)
     columns = {name: [] for name in VM_INVENTORY.column_names}
-    for vm, ago, vcpus, memory, disk, state in rows:
+    for vm, ago, vcpus, memory, disk, state, *flavor in rows:
         columns["vm_id"].append(vm)
         columns["valid_from"].append(partition.end_ms - int(ago * 24 * HOUR_MS))
         columns["vm_name"].append(vm)
         columns["node_id"].append("node-1")
-        columns["flavor"].append(None)
+        columns["flavor"].append(flavor[0] if flavor else None)
         columns["vcpus"].append(vcpus)
         columns["memory_bytes"].append(None if memory is None else int(memory * GIB))
         columns["disk_bytes"].append(None if disk is None else int(disk * GIB))

@@ -132,6 +132,21 @@ def _only_last(metrics, days):
     return kept
 
 
+def test_an_infinite_sample_is_no_answer_and_harms_no_other(tmp_path):
+    """Stops 'optimal' of a VM whose use is infinite, and a total of all VMs that is."""
+    lake = Lake(tmp_path)
+    broken = vm(cpu=50)
+    broken["cpu_percent"][100] = np.inf
+    write_samples(lake, {"broken": broken, "fine": vm(cpu=50)})
+    write_inventory(lake, [(name, 40, 2, 8, 100, RUNNING) for name in ("broken", "fine")])
+    rows = rows_of(lake)
+    row = rows["vm", "broken", "cpu"]
+    assert (row["status"], row["reason"]) == ("insufficient_data", "infinite samples: the use has no size")
+    assert row["size_class"] == "insufficient_data"
+    assert rows["vm", "broken", "memory"]["status"] == rows["vm", "fine", "cpu"]["status"] == "ok"
+    assert (rows["tenant", "acme", "cpu"]["status"], rows["tenant", "acme", "cpu"]["demand_peak"]) == ("ok", 2)
+
+
 def test_a_vm_of_an_unmeasured_resource_keeps_its_row(tmp_path):
     lake = Lake(tmp_path)
     measured = vm()
@@ -231,6 +246,46 @@ def test_a_tenant_that_gains_vms_grows(tmp_path):
     assert row["slope_per_day"] == pytest.approx(1, rel=0.1)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_deleted_vm_misses_nothing_but_a_silent_one_does(tmp_path, listed):
+    """Stops the tenant that replaced 40 % of its VMs from having no capacity; an outage is no deletion."""
+    lake = Lake(tmp_path)
+    gone = vm(cpu=50)
+    for values in gone.values():
+        values[5 * 24 :] = np.nan
+    write_samples(lake, {f"vm-{n}": gone if n < 4 else vm(cpu=50) for n in range(10)})
+    for ago in (24, 0):
+        there = range(10) if ago or listed else range(4, 10)
+        rows = [(f"vm-{n}", 40, 2, 8, 100, RUNNING) for n in there]
+        write_inventory(lake, rows, day=LAST_DAY - timedelta(ago))
+    cpu = rows_of(lake)["tenant", "acme", "cpu"]
+    assert cpu["status"] == ("insufficient_data" if listed else "ok")
+    assert cpu["coverage"] == pytest.approx((6 * 28 + 4 * 5) / (10 * 28) if listed else 1)
+
+
+def test_a_day_without_any_inventory_makes_no_vm_a_deleted_one(tmp_path):
+    lake = Lake(tmp_path)
+    late = vm(cpu=50)
+    for values in late.values():
+        values[-48:] = np.nan
+    write_samples(lake, {"a": vm(cpu=50), "late": late})
+    write_inventory(lake, [(name, 40, 2, 8, 100, RUNNING) for name in ("a", "late")], day=LAST_DAY - timedelta(1))
+    write_inventory(lake, [])
+    result, _ = made(lake)
+    assert result.facts.samples_seen < result.facts.samples_expected
+
+
+def test_the_average_vm_is_one_that_runs(tmp_path):
+    """Stops 155 'average VMs' from fitting where 15 do: nine of ten are switched off and use nothing."""
+    lake = Lake(tmp_path)
+    write_samples(lake, {"busy": vm(cpu=50)})
+    off = [(f"off-{n}", 40, 4, 8, 100, "stopped") for n in range(9)]
+    write_inventory(lake, [("busy", 40, 4, 8, 100, RUNNING), *off])
+    cpu = rows_of(lake)["tenant", "acme", "cpu"]
+    assert (cpu["physical"], cpu["demand_p95"]) == (40, 2)
+    assert cpu["average_vms_fit"] == (0.9 * 40 - 2) // 2
+
+
 def test_row_order_and_other_tenants_change_nothing(tmp_path):
     tables = []
     for number, shuffle in enumerate((None, 7)):
@@ -295,5 +350,7 @@ def test_parameters_refuse_what_would_contradict_itself():
         CapacityParameters(critical_days=90)
     with pytest.raises(ValidationError, match="window_days"):
         CapacityParameters(window_days=10)
+    with pytest.raises(ValidationError, match="a recommended size would be undersized"):
+        CapacityParameters(undersized_days=31)  # a resize lasts 30 days
     for name, field in CapacityParameters.model_fields.items():
         assert field.description, name

@@ -123,11 +123,11 @@ def test_the_cluster_is_all_nodes_together(lake):
 
 
 def test_what_still_fits_is_the_scarcer_of_demand_and_allocation(lake):
-    """3 VMs are known: on average 2 cores used of 16 allocated, and 10.7 of 16 GiB."""
+    """2 VMs run: on average 3 cores used of 16 allocated, and 16 of 16 GiB. One that is stopped is no average VM."""
     rows, _ = made(lake, profile_vcpus=2.0, profile_memory_gib=8.0)
     cpu, memory = (rows["cluster", "all", resource] for resource in ("cpu", "memory"))
-    assert cpu["average_vms_fit"] == min((0.9 * 32 - 6) // 2, (128 - 48) // 16)
-    assert memory["average_vms_fit"] == min((0.9 * 128 - 32) // (32 / 3), (128 - 48) // 16)
+    assert cpu["average_vms_fit"] == min((0.9 * 32 - 6) // 3, (128 - 48) // 16)
+    assert memory["average_vms_fit"] == min((0.9 * 128 - 32) // 16, (128 - 48) // 16)
     assert cpu["profile_vms_fit"] == (0.9 * 32 - 6) // 2
     assert memory["profile_vms_fit"] == (128 - 48) // 8
     assert rows["node", "node-1", "cpu"]["average_vms_fit"] == 1  # 16 vCPUs may still be allocated

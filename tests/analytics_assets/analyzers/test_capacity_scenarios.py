@@ -28,6 +28,7 @@ from tests.analytics_assets.analyzers.fleet import (
 )
 
 DAYS = 10
+WHAT_IF = ("one", "more", "tier", "typo", "lost")
 
 
 def scenario(*changes, name="plan", tenant="acme", **more):
@@ -113,7 +114,8 @@ def test_a_change_begins_on_its_day(acme):
     assert later["projected_30d"] == pytest.approx(10)
     assert cpu(rows, "mended")["time_remaining_days_expected"] == 40  # short for five days is short
     assert cpu(rows, "mended")["physical"] == 30
-    assert cpu(rows, "beyond")["time_remaining_days_expected"] == 365
+    assert cpu(rows, "beyond")["time_remaining_days_expected"] is None
+    assert cpu(rows, "beyond")["capacity_remaining"] == 0  # what remains is of when all has begun
     assert cpu(rows, "")["time_remaining_days_expected"] is None
 
 
@@ -154,6 +156,72 @@ def test_a_move_takes_from_one_node_and_gives_to_another(nodes):
     assert cpu(rows, "plan", "cluster", "all")["capacity_remaining"] == pytest.approx(2 * usable - 12)
     assert cpu(rows, "one", "cluster", "all")["capacity_remaining"] == pytest.approx(2 * usable - 13)
     assert ("node", "node-1", "cpu", "one") not in rows  # what it does not touch is not told again
+
+
+def test_what_grows_one_node_grows_the_cluster_by_that_node_alone(nodes):
+    grow, half = {"action": "grow", "percent": 100}, {"action": "grow", "percent": 50}
+    rows = rows_of(
+        nodes,
+        scenario({**grow, "entity": "node-2"}, name="one", tenant="platform"),
+        scenario({**grow, "entity": "node-2"}, {**grow, "entity": "node-2"}, half, name="more", tenant="platform"),
+        scenario({**grow, "entity": "fast/tier-1"}, name="tier", tenant="platform"),
+        scenario({**grow, "entity": "node-99"}, name="typo", tenant="platform"),
+        scenario({"action": "add", "vcpus": 4, "entity": "node-99"}, name="lost", tenant="platform"),
+        tenant="platform",
+    )
+    usable, left = 0.9 * 32, {name: cpu(rows, name, "cluster", "all")["capacity_remaining"] for name in WHAT_IF}
+    assert left == pytest.approx(
+        {
+            "one": usable - 14,
+            "more": usable - 1.5 * (10 + 8),
+            "tier": usable - 12,
+            "typo": usable - 12,
+            "lost": usable - 12,
+        }
+    )
+    assert cpu(rows, "one", "node", "node-2")["capacity_remaining"] == pytest.approx(0.9 * 16 - 4)
+    assert ("node", "node-1", "cpu", "one") not in rows
+
+
+def test_what_a_scenario_names_and_is_not_there_is_said(nodes):
+    parameters = CapacityParameters(
+        scenarios=(
+            scenario({"action": "grow", "percent": 5, "entity": "node-99"}, name="typo", tenant="platform"),
+            scenario({"action": "grow", "percent": 5, "entity": "node-1"}, name="fine", tenant="platform"),
+            scenario({"action": "grow", "percent": 5}, name="lost", tenant="acmee"),
+        )
+    )
+    inputs = {"samples": SAMPLES, "inventory": INVENTORY, "nodes": NODES}
+    notes = compute(workplace(nodes, COMPONENT, parameters, inputs, tenant="platform"), parameters).facts.notes
+    assert notes[-2:] == (
+        "scenario typo names what is no node or tier here, and counts nothing of it: node-99",
+        "scenario lost is of acmee, of which nothing is stored",
+    )
+
+
+def test_removing_more_than_there_is_leaves_nothing_and_is_said(acme):
+    """Stops one what-if from taking the whole partition with it."""
+    rows = rows_of(
+        acme,
+        scenario({"action": "remove", "count": 50, "vcpus": 4}, name="rm"),
+        scenario({"action": "remove", "vcpus": 4}, name="fine"),
+    )
+    row = cpu(rows, "rm")
+    assert (row["allocated"], row["capacity_remaining"], row["status"]) == (0, pytest.approx(18), "ok")
+    assert row["reason"] == (
+        "removes 200 of 10 cores demanded: none is left; removes 200 of 20 cores allocated: none is left"
+    )
+    assert cpu(rows, "fine")["reason"] is None
+
+
+def test_deep_stacks_are_read_once():
+    """Stops a chain of diamonds from taking exponential time."""
+    grow = {"action": "grow", "percent": 1}
+    made = [scenario(grow, name="s0")]
+    for depth in range(1, 60):
+        made += [scenario(grow, name=f"{way}{depth}", stacked_on=(f"s{depth - 1}",)) for way in "ab"]
+        made.append(scenario(grow, name=f"s{depth}", stacked_on=(f"a{depth}", f"b{depth}")))
+    assert len(stacks(CapacityParameters(scenarios=tuple(made)).scenarios, "acme")["s59"]) == len(made)
 
 
 def test_demand_is_never_below_zero():
@@ -243,10 +311,13 @@ def test_scenarios_are_read_from_a_file_beside_the_pipeline(tmp_path):
         ("action: grow", "action: shrink", 9, "'add', 'remove', 'move', 'grow' or 'add_capacity'"),
         ("percent: 20", "vcpus: 20", 9, "grow needs percent"),
         ("tenant: acme\n  stacked", "tenant: ../acme\n  stacked", 6, "not a tenant id"),
-        ("stacked_on: [launch]", "stacked_on: [lunch]", 1, "storm is stacked on lunch, which its tenant does not have"),
-        ("name: storm", "name: launch", 1, "launch is there twice"),
-        ("stacked_on: [launch]", "stacked_on: [storm]", 1, "circle: storm -> storm"),
+        ("stacked_on: [launch]", "stacked_on: [lunch]", 5, "storm is stacked on lunch, which its tenant does not have"),
+        ("name: storm", "name: launch", 5, "scenario launch is there twice"),
+        ("stacked_on: [launch]", "stacked_on: [storm]", 5, "circle: storm -> storm"),
         ("name: storm", "name: ''", 5, "pattern"),
+        ("start: 2026-04-01", "start: 2026-13-01", 4, "month must be in 1..12"),
+        ("count: 10", "vcpus: 9", 4, "'vcpus' is given twice"),
+        ("vcpus: 4,", "vcpus: 4, entity: node-1,", 1, "a tenant's scenario is about all its VMs"),
     ],
 )
 def test_a_mistake_in_a_scenario_is_named_with_file_and_line(tmp_path, old, new, line, says):
@@ -255,3 +326,4 @@ def test_a_mistake_in_a_scenario_is_named_with_file_and_line(tmp_path, old, new,
         load(tmp_path, GOOD.replace(old, new))
     assert (caught.value.path.parent.name, caught.value.line) == ("scenarios", line)
     assert says in caught.value.problem
+    assert "Scenario(" not in caught.value.problem  # no list of everything else

@@ -68,7 +68,7 @@ def test_moves_end_and_never_make_a_node_hot(placed, maximum):
     for name in ("n0", "n1", "n2", "n3"):
         own = [one.demand for one in vms if one.node_id == name]
         nodes.append(node(name, sum(load.cpu for load in own), sum(load.memory for load in own)))
-    found, _ = moves(nodes, vms, 90, 80, maximum)
+    found, stuck, waiting = moves(nodes, vms, 90, 80, maximum)
     assert len(found) <= maximum
     assert len({move.vm.vm_id for move in found}) == len(found)
     for move in found:
@@ -79,3 +79,4 @@ def test_moves_end_and_never_make_a_node_hot(placed, maximum):
     for move in found:
         after |= {move.source.node_id: move.source_after, move.target.node_id: move.target_after}
     assert sum(one.demand.cpu for one in after.values()) == pytest.approx(before)
+    assert sorted(one.node_id for one in (*stuck, *waiting)) == [name for name in after if after[name].fullest > 90]

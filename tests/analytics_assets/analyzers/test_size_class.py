@@ -51,7 +51,7 @@ def test_each_class_and_its_reason_in_figures():
         "undersized",
         "CPU p95 90 % is above 85 %",
     )
-    assert judged(memory=3.8 * GIB)[1] == "memory peak 95 % is above 90 %"
+    assert judged(memory=3.8 * GIB)[1] == "memory peak 95 % is above 90 %; memory lasts 0 days, less than 30"
     assert judged(disk=95 * GIB)[1] == "disk lasts 0 days, less than 30"
     assert judged(cores=0.01, receive=10.0) == (
         "idle",
@@ -69,6 +69,16 @@ def test_a_rare_peak_is_seen():
     """A mean hides that one hour in a hundred is full."""
     cores = np.where(np.arange(HOURS) % 100 == 7, 4.0, 1.0)
     assert judged(cores=cores)[1] == "CPU p99 100 % reaches 95 %"
+
+
+@pytest.mark.parametrize("resource", ["CPU", "memory", "disk"])
+def test_what_is_full_in_days_is_undersized(resource):
+    """Stops 'optimal, nothing is short' of a leak that fills the memory tomorrow."""
+    line = np.linspace(0.3, 0.84, HOURS)  # below every limit of its peaks
+    rising = {"CPU": {"cores": 4 * line}, "memory": {"memory": 4 * GIB * line}, "disk": {"disk": 100 * GIB * line}}
+    found, reason = judged(**rising[resource])
+    assert found == "undersized"
+    assert reason in [f"{resource} lasts {days} days, less than 30" for days in (1, 2, 3, 4)]
 
 
 def test_one_oversized_resource_alone_is_not_oversized():
@@ -117,6 +127,8 @@ def test_a_recommended_size_is_optimal_on_the_same_data(seed, cpu, growth, sprea
     demands = (cpu * shape, 2 * GIB * shape, 50 * GIB * shape)
     first = evidence(*demands, sizes[0], sizes[1] * GIB, sizes[2] * GIB)
     better = [rows.columns["recommended_total"][0] for rows in (first.cpu, first.memory, first.disk)]
+    resized = [rows.columns["size_needed"][0] for rows in (first.cpu, first.memory)]
+    assert class_of(evidence(*demands, *resized, better[2]))[0] == "optimal"
     second = evidence(*demands, *better)
     assert class_of(second)[0] == "optimal"
     # It does not depend on the present size, and it lasts.

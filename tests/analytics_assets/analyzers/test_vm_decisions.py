@@ -60,8 +60,40 @@ def test_zombies_are_idle_long_enough():
 
 def test_a_short_disk_alone_leaves_the_rest():
     case = vm("undersized", 2, 4, need=(1, 1), disk_need=20.5 * GIB, disk_short=True)
-    found = decide(case, Catalogue(FLAVORS, PRICES), 30)
+    found = decide(case, Catalogue((), ()), 30)
     assert (found.to.vcpus, found.to.memory_bytes, found.to.disk_bytes) == (2, 4 * GIB, 20.5 * GIB)
+
+
+@pytest.mark.parametrize(("flavors", "to"), [((), (1, 1.5)), (FLAVORS, (1, 2))])
+def test_a_short_disk_is_no_reason_to_stay_oversized(flavors, to):
+    """Stops two restarts, one for the disk today and one for the rest tomorrow."""
+    case = vm("undersized", disk_need=20.5 * GIB, disk_short=True, shrinks=True)
+    found = decide(case, Catalogue(flavors, ()), 30)
+    assert (found.size_class, found.to.vcpus, found.to.memory_bytes) == ("undersized", to[0], to[1] * GIB)
+    assert found.to.disk_bytes == 20.5 * GIB
+    assert found.grounds == (
+        "why; needs 1 of 8 vCPUs and 1.5 of 32.0 GiB memory, headroom and the growth until the next resize included"
+    )
+
+
+def test_oversized_is_never_moved_to_something_larger():
+    """Stops the class 'oversized' for a resize to 32 times the vCPUs, because they are cheap."""
+    promo = Flavor(name="promo", vcpus=64, memory_gib=512)
+    prices = (*PRICES, Price(item="promo", price_per_hour=0.001))
+    case = vm("optimal", 2, 32, need=(1, 1.5), flavor="tall")
+    assert decide(case, Catalogue((*FLAVORS, promo), prices), 30).to.flavor == "s"
+    stays = decide(vm("optimal", 1, 2, need=(1, 1.5), flavor="s"), Catalogue((*FLAVORS, promo), prices), 30)
+    assert (stays.action, stays.size_class) == ("none", "optimal")
+    assert stays.grounds == "why"  # both analyses agree
+    unsold = decide(vm("oversized", 1, 2, need=(1, 1.5), flavor="s"), Catalogue((*FLAVORS, promo), prices), 30)
+    assert unsold.grounds.startswith("needs 1 of 1 vCPUs")
+
+
+def test_what_it_rests_on_is_said_of_the_decision():
+    """Stops 'cannot both shrink' as the evidence of a VM that is to shrink to a flavour."""
+    found = decide(vm("optimal", 2, 32, need=(1, 1.5), flavor="tall"), Catalogue(FLAVORS, PRICES), 30)
+    assert found.grounds.startswith("needs 1 of 2 vCPUs and 1.5 of 32.0 GiB memory")
+    assert decide(vm("optimal"), Catalogue((), ()), 30).grounds == "why"
 
 
 def hours(values):
@@ -72,10 +104,15 @@ def hours(values):
 def test_a_replay_counts_minutes_and_finds_the_fullest_hour():
     cpu = hours([1.0, 3.0, np.nan, 1.0])
     memory = hours([10.0, 10.0, np.nan, 39.0])
-    found = replay(cpu, memory, np.array([2.0]), np.array([40.0]), Grid(7 * HOUR_MS, HOUR_MS, 4))
+    whole = np.ones((1, 4), np.float32)
+    found = replay(cpu, memory, np.array([2.0]), np.array([40.0]), whole, Grid(7 * HOUR_MS, HOUR_MS, 4))
     assert (found.cpu_minutes[0], found.memory_minutes[0], found.hours[0]) == (60, 0, 3)
     assert (found.worst_hour_ms[0], found.worst_percent[0]) == (8 * HOUR_MS, pytest.approx(150))
-    unknown = replay(cpu, memory, np.array([np.nan]), np.array([40.0]), Grid(0, HOUR_MS, 4))
+    half = replay(cpu, memory, np.array([2.0]), np.array([40.0]), whole / 2, Grid(7 * HOUR_MS, HOUR_MS, 4))
+    assert half.cpu_minutes[0] == 30  # an hour of which half was measured is no whole one
+    alone = replay(cpu, hours([np.nan] * 3 + [1.0]), np.array([2.0]), np.array([40.0]), whole, Grid(0, HOUR_MS, 4))
+    assert (alone.cpu_minutes[0], alone.hours[0]) == (0, 1)  # minutes and hours are of the same hours
+    unknown = replay(cpu, memory, np.array([np.nan]), np.array([40.0]), whole, Grid(0, HOUR_MS, 4))
     assert np.isnan(unknown.cpu_minutes[0])
     assert unknown.worst_hour_ms[0] == -1
 

@@ -37,6 +37,13 @@ def test_hours_without_a_row_count_as_missing_but_not_before_the_first():
     np.testing.assert_array_equal(coverage_of(seen, counts.expected_per_entity), [18 / 48, 1, np.nan])
 
 
+def test_what_is_gone_misses_nothing_after_its_last_step():
+    counts = counts_of([0, 2, 4, 5], [12, 6, 12, 12])  # a: hours 0 and 2; b: hours 0 and 1
+    found = counts.ended_where(np.array([True, False, True]))
+    np.testing.assert_array_equal(found.expected_per_entity, [36, 48, 0])
+    np.testing.assert_array_equal(found.seen, counts.seen)
+
+
 def test_a_metric_is_covered_only_where_it_has_values():
     counts = counts_of([0, 1, 2, 3], [12, 12, 12, 12])
     present = np.zeros((3, 4), bool)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from analytics_assets.components import Component, Parameters, Result
-from analytics_assets.parameter_files import RowsOrFile
+from analytics_assets.parameter_files import RowsOrFile, check_names
 from analytics_assets.pipelines.loader import load_pipelines
 from analytics_assets.pipelines.yaml_lines import PipelineFileError
 from resources.lake.lake import Facts
@@ -23,6 +23,13 @@ class Size(BaseModel):
 
 class SizesParameters(Parameters):
     sizes: Annotated[tuple[Size, ...], RowsOrFile()] = Field((), description="Sizes.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self):
+        check_names("sizes", (size.name for size in self.sizes))
+        if any(size.name == "total" for size in self.sizes):
+            raise ValueError("total is no size")
+        return self
 
 
 TABLE = Table("load", "a row", (Column("id", pa.string(), "id"),), ("id",))
@@ -83,6 +90,11 @@ def test_inline_yaml_and_csv_are_the_same(tmp_path):
         ("f/s.txt", {"f/s.txt": ""}, ("pipeline.yaml", 6), "neither a list nor the path"),
         ("f/none.csv", {}, ("pipeline.yaml", 6), "there is no file"),
         ("{a: 1}", {}, ("pipeline.yaml", 6), "expected text"),
+        ("f/s.csv", {"f/s.csv": "name,vcpus\na,1\n\nb,2\na,3\n"}, ("s.csv", 5), "sizes: a is there twice"),
+        ("[{name: a, vcpus: 1}, {name: total, vcpus: 1}]", {}, ("pipeline.yaml", 6), "load: Value error, total"),
+        ("f/s.yaml", {"f/s.yaml": "- name: a\n  vcpus: 1\n  vcpus: 2\n"}, ("s.yaml", 3), "'vcpus' is given twice"),
+        ("f/s.yaml", {"f/s.yaml": "- name: a\n  vcpus:\n    2026-02-30\n"}, ("s.yaml", 3), "cannot be read: day"),
+        ("f/s.yaml", {"f/s.yaml": "- &a {name: x, vcpus: *a}\n"}, ("s.yaml", 1), "valid number"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_where_it_stands(tmp_path, written, files, where, says):
@@ -90,6 +102,14 @@ def test_a_mistake_is_named_where_it_stands(tmp_path, written, files, where, say
     name, line, problem = refused(tmp_path, written, files)
     assert (name, line) == where
     assert says in problem
+
+
+def test_a_list_beside_the_pipeline_is_no_pipeline(tmp_path):
+    """Stops the rows of a parameter, in the folder of the pipeline files, from stopping the start."""
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.format("rows.yaml"))
+    (tmp_path / "rows.yaml").write_text("- {name: small, vcpus: 1}\n")
+    (pipeline,) = load_pipelines([tmp_path], {"load": LOAD})
+    assert pipeline.instances[0].parameters.sizes == (Size(name="small", vcpus=1),)
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

@@ -83,8 +83,10 @@ def test_growth_that_is_not_significant_shows_as_a_dash():
 
 def test_reclaimable_is_above_the_recommended_size_or_all_of_it(tmp_path):
     rows = [
-        size("big", "cpu", physical=16.0, recommended_total=2.2, size_class="oversized"),
-        size("big", "memory", physical=32 * GIB, recommended_total=6 * GIB, size_class="oversized"),
+        size("big", "cpu", physical=16.0, size_needed=2.2, recommended_total=9.0, size_class="oversized"),
+        size(
+            "big", "memory", physical=32 * GIB, size_needed=6 * GIB, recommended_total=9 * GIB, size_class="oversized"
+        ),
         size("lazy", "cpu", physical=8.0, size_class="idle"),
         size("lazy", "disk", physical=40 * GIB, size_class="idle"),
     ]

@@ -53,6 +53,8 @@ def test_each_class_is_found_with_its_figures():
     assert rows["big"]["share_above"] < 0.001
     assert rows["full"]["risk"] > 0.7 > 0.1 > rows["fits"]["risk"]
     assert "99 % of 5760 samples of 20.0 days" in rows["big"]["evidence"]
+    assert rows["full"]["evidence"].endswith("the size is the least that can be told")
+    assert rows["still"]["evidence"].endswith("give it back, or keep this, the least size")
 
 
 def test_bad_input_is_a_row_with_a_reason():
