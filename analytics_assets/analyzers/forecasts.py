@@ -6,8 +6,10 @@ past errors and past values, widened as rehearsals one, two and three weeks ago 
 `mean` is made for the least absolute error: it is a median forecast.
 
 Hours begin at the last whole hour of the data; a day is the 24 hours from there on, so that today
-is not held against whole days. All VMs together are the tenant (of what can be added up), all nodes
-of the platform the cluster. Prophet is tried for these and for nodes only if asked for.
+is not held against whole days. All VMs together, or a tenant's part of all nodes, are the tenant (of
+what can be added up), all nodes of the platform the cluster. No value is above the present size of
+what it is of, where that is known, unless more was seen. Prophet is tried for totals and nodes only
+if asked for. A VM that is silent, or that only the inventory knows, has a row that says so.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from analytics_assets.analyzers.forecast_model.histories import ENTITY_KINDS, histories
-from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters
+from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters, recipe
 from analytics_assets.analyzers.forecast_model.rows import Rows, forecast_rows
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.forecast.forecasts import STATUSES
@@ -47,12 +49,17 @@ TABLE = Table(
         _value("hi80", "upper end of the 80 % interval"),
         _value("lo95", "lower end of the 95 % interval"),
         _value("hi95", "upper end of the 95 % interval"),
+        _value(
+            "backtest_mae",
+            "mean absolute error at earlier origins, of steps about as far ahead: the promise that forecast_quality "
+            "holds against what came; null where none was tried so far ahead",
+        ),
         Column("model", ENTITY, "the rule with the most weight, or prophet", nullable=True),
         Column(
             "backtest_mase",
             pa.float64(),
-            "mean absolute error at earlier origins over that of the seasonal naive forecast in the history: "
-            "the promise; null where either is unknown or nothing ever changed",
+            "mean absolute error at earlier origins, all leads together, over that of the seasonal naive forecast in "
+            "the history; null where either is unknown or nothing ever changed",
             nullable=True,
             minimum=0,
         ),
@@ -105,7 +112,11 @@ def compute(workplace: Workplace, parameters: ForecastsParameters) -> Result:
     return Result(
         data=forecasts_table(parts),
         facts=workplace.facts(
-            as_of_ms=workplace.as_of_ms("samples"), samples_seen=seen, samples_expected=expected, notes=tuple(notes)
+            as_of_ms=workplace.as_of_ms("samples"),
+            samples_seen=seen,
+            samples_expected=expected,
+            recipe=recipe(parameters),
+            notes=tuple(notes),
         ),
         numbers={
             "series": sum(part.answered for part in parts),

@@ -38,7 +38,7 @@ def server(tmp_path_factory):
 def test_the_ui_has_the_whole_graph(server: tuple[DagsterServer, object]):
     """Stops a graph without groups, owners or descriptions, or one that the web server cannot load."""
     nodes = server[0].ask(ASSETS)["assetNodes"]
-    assert len(nodes) == 21
+    assert len(nodes) == 31
     assert {node["groupName"] for node in nodes} == {"processors", "analyzers", "visualizers", "reporters"}
     assert all(node["description"] and node["owners"] for node in nodes)
     assert all("parquet" in node["kinds"] for node in nodes)

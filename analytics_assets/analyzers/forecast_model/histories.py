@@ -1,6 +1,6 @@
 """What was measured, hour by hour, of each entity and of all together: what forecasts are made of and held against."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,22 +8,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analytics_assets.analyzers.forecast_model.bounds import (
+    NODE_SIZES,
+    PERCENT,
+    VM_SIZES,
+    WHOLE_PERCENT,
+    Sizes,
+    bounds,
+    sizes_of,
+    total_bound,
+)
 from analytics_assets.analyzers.forecast_model.totals import ADDITIVE_UNITS, summed
 from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Workplace
 from analytics_assets.kernels.coverage import SampleCounts, sample_counts
-from analytics_assets.kernels.held_values import latest_values
-from analytics_assets.kernels.matrix import HOUR_MS, Grid, entity_ids, locate, place, positions, row_mean
+from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY, Grid, entity_ids, locate, place, positions, row_mean
 from resources.partition import PLATFORM
 
 ENTITY_KINDS = ("vm", "node", "tenant", "cluster")
 CLUSTER = "all"
-SIZES = {"memory_bytes": "memory_bytes", "disk_bytes": "disk_bytes"}
-"""Metrics of a VM that its size in the inventory bounds, and the column of that size."""
-
-PERCENT = 100.0
-WHOLE_PERCENT = ("cpu_percent", "memory_percent")
-"""Metrics that 100 percent bounds."""
+RECENT_HOURS = 2 * HOURS_PER_DAY
+"""An entity without a value in so many hours does not count in the bound of the total."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class History:
     """One metric of some entities of one kind, hour by hour, until `end_ms`.
 
     `hours` [entity, hour] has NaN where there is no value; `seen` and `expected` [entity] are the
-    samples behind it. `capacity` [entity] bounds the metric, NaN for none.
+    samples behind it. `capacity` [entity] bounds the metric, NaN for none; it is at least what was seen
+    since the entity has its size.
     """
 
     kind: str
@@ -49,6 +55,7 @@ def histories(workplace: Workplace, window_days: int, wanted: Sequence[str]) -> 
     """Yield each metric (those `wanted`, or all) of the entities, and of all together, over the window.
 
     The window ends with the last whole hour of the data. Of 5-minute rows one metric is read at a time.
+    VMs that only the inventory knows are there, without a value.
 
     Raises:
         MissingPartition: the day itself was not materialized.
@@ -63,18 +70,25 @@ def histories(workplace: Workplace, window_days: int, wanted: Sequence[str]) -> 
     rows = workplace.read_window("samples", window_days, [*counted, *means])
     step_ms = HOUR_MS if hourly else workplace.resolution_seconds * 1000
     grid = Grid.ending(workplace.as_of_ms("samples"), window_days, step_ms)
+    inventory = None
+    if workplace.tables("inventory") and key == "vm_id":
+        inventory = workplace.read_window("inventory", window_days, ["vm_id", "valid_from", *VM_SIZES.values()])
     entities = entity_ids(rows.column(key))
+    if inventory is not None:
+        entities = tuple(sorted({*entities, *entity_ids(workplace.read("inventory", ["vm_id"]).column("vm_id"))}))
     if not entities:
         return
     cells = locate(rows.column(key), rows.column("ts"), grid, entities)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
-    inventory = workplace.read("inventory") if workplace.tables("inventory") and key == "vm_id" else None
+    sizes = _node_sizes(workplace, metrics, window_days, entities)
+    if inventory is not None:
+        sizes = _sizes(inventory, "vm_id", "valid_from", {m: c for m, c in VM_SIZES.items() if m in metrics}, entities)
     for metric, unit in metrics.items():
         if not hourly:
             rows = workplace.read_window("samples", window_days, [key, "ts", f"{metric}_mean"])
             cells = locate(rows.column(key), rows.column("ts"), grid, entities)
         placed = place(cells, rows.column(f"{metric}_mean"))
-        yield from _of_metric(workplace, metric, unit, placed, counts, grid, entities, inventory)
+        yield from _of_metric(workplace, metric, unit, placed, counts, grid, entities, sizes.get(metric))
 
 
 def _of_metric(
@@ -85,33 +99,53 @@ def _of_metric(
     counts: SampleCounts,
     grid: Grid,
     entities: Sequence[str],
-    inventory: pa.Table | None,
+    sizes: Sizes | None,
 ) -> Iterator[History]:
     vms = workplace.instance.inputs["samples"][0].table.primary_key[0] == "vm_id"
     platform = workplace.partition.tenant == PLATFORM
     seen, expected = counts.seen_where(~np.isnan(placed)), counts.expected_per_entity
     shape = (len(entities), grid.count // grid.steps_per_hour, grid.steps_per_hour)
     hours = placed if grid.steps_per_hour == 1 else row_mean(placed.reshape(shape)).astype(np.float32)
-    capacity = _capacity(metric, entities, inventory)
+    starts = grid.start_ms + HOUR_MS * np.arange(hours.shape[1])
+    if metric in WHOLE_PERCENT:
+        sizes = Sizes(np.full(len(entities), PERCENT), Sizes.unknown(len(entities)).since_ms)
+    capacity = bounds(sizes or Sizes.unknown(len(entities)), hours, starts)
     kind = "vm" if vms else "node"
     yield History(kind, entities, metric, unit, hours, seen, expected, capacity, grid.end_ms)
-    if unit in ADDITIVE_UNITS and (vms or platform):
+    if unit in ADDITIVE_UNITS:
         whole: dict[str, Any] = {"kind": "tenant", "entities": [workplace.partition.tenant]}
-        if not vms:
+        if platform and not vms:
             whole = {"kind": "cluster", "entities": [CLUSTER]}
+        total = summed(hours)
+        recent = np.count_nonzero(~np.isnan(hours[:, -RECENT_HOURS:]), axis=1) > 0
+        bound = total_bound(capacity, total[-RECENT_HOURS:], recent)
+        # As in the sum, what has ended is no gap.
+        due = counts.ended_where(np.ones(len(entities), np.bool_)).expected_per_entity
         yield History(
-            **whole, metric=metric, unit=unit, hours=summed(hours)[None], seen=seen.sum(keepdims=True),
-            expected=expected.sum(keepdims=True), capacity=np.array([np.nan]), end_ms=grid.end_ms,
+            **whole, metric=metric, unit=unit, hours=total[None], seen=seen.sum(keepdims=True),
+            expected=due.sum(keepdims=True), capacity=bound, end_ms=grid.end_ms,
         )  # fmt: skip
 
 
-def _capacity(metric: str, entities: Sequence[str], inventory: pa.Table | None) -> NDArray[np.float64]:
-    """Return what bounds the metric of each entity, NaN where nothing is known to."""
-    if metric in WHOLE_PERCENT:
-        return np.full(len(entities), PERCENT)
-    if inventory is None or metric not in SIZES:
-        return np.full(len(entities), np.nan)
-    sizes = np.asarray(inventory.column(SIZES[metric]).cast(pa.float64()).to_numpy(), np.float64)
-    since = np.asarray(inventory.column("valid_from").cast(pa.int64()).combine_chunks(), np.int64)
-    latest = latest_values(positions(inventory.column("vm_id"), entities), since, sizes, len(entities))
-    return np.where(latest > 0, latest, np.nan)
+def _node_sizes(
+    workplace: Workplace, metrics: Mapping[str, str], window_days: int, entities: Sequence[str]
+) -> dict[str, Sizes]:
+    """Return the sizes that the rows of nodes tell beside `metrics`; none of VMs, whose sizes the inventory knows."""
+    if workplace.partition.tenant != PLATFORM:
+        return {}  # what a tenant has on a node is no size of the node
+    names = workplace.tables("samples")[0].column_names
+    told = {metric: size for metric, size in NODE_SIZES.items() if metric in metrics and size in names}
+    if not told:
+        return {}
+    rows = workplace.read_window("samples", window_days, ["node_id", "ts", *told.values()])
+    return _sizes(rows, "node_id", "ts", told, entities)
+
+
+def _sizes(rows: pa.Table, key: str, time: str, told: Mapping[str, str], entities: Sequence[str]) -> dict[str, Sizes]:
+    """Return the sizes by metric: `told` names the column of each."""
+    entity = positions(rows.column(key), entities)
+    since = np.asarray(rows.column(time).cast(pa.int64()).combine_chunks(), np.int64)
+    return {
+        metric: sizes_of(entity, since, np.asarray(rows.column(name).cast(pa.float64()).to_numpy()), len(entities))
+        for metric, name in told.items()
+    }

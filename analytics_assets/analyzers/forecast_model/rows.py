@@ -15,7 +15,7 @@ from analytics_assets.kernels.forecast.plan import DAILY, HOURLY, Plan
 from analytics_assets.kernels.forecast.prophet_engine import Choice, with_prophet
 from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY
 
-INTERVALS = ("mean", "lo80", "hi80", "lo95", "hi95")
+STEPS = ("mean", "lo80", "hi80", "lo95", "hi95", "backtest_mae")
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,50 @@ class Rows:
 def forecast_rows(history: History, parameters: ForecastsParameters, minimum_coverage: float) -> tuple[Rows, Rows]:
     """Return the hourly and the daily rows of `history`.
 
-    A series whose coverage is below `minimum_coverage` has no answer, and teaches the others nothing.
-    A value that was exceeded is no bound: the capacity counts from the highest value of the history up.
+    A series whose coverage is below `minimum_coverage`, or that has been silent for `silent_days`, has
+    no answer, and teaches the others nothing.
     """
     coverage = coverage_of(history.seen, history.expected)
-    thin = ~(coverage >= minimum_coverage) & ~np.isnan(history.hours).all(axis=1)
-    hours = np.where(thin[:, None], np.float32(np.nan), history.hours)
-    highest = np.max(np.where(np.isnan(hours), -np.inf, hours), axis=1, initial=-np.inf)
-    capacity = np.where(np.isnan(history.capacity), np.nan, np.maximum(history.capacity, highest))
+    refused = _refused(history.hours, coverage, parameters.silent_days, minimum_coverage)
+    hours = history.hours.copy()
+    hours[list(refused)] = np.nan
+    capacity = history.capacity
     days = daily_levels(hours, parameters.minimum_hours)
     made = []
     for plan, values, horizon in ((HOURLY, hours, parameters.hourly_hours), (DAILY, days, parameters.daily_days)):
-        found = forecast(values, plan, horizon, capacity=capacity)
+        found = forecast(values, plan, horizon, capacity=capacity, threads=parameters.threads)
         choices: dict[int, Choice] = {}
         if parameters.prophet and history.kind != "vm":
             found, choices = with_prophet(
-                found, values.astype(np.float64), history.end_ms, plan, horizon, range(len(history.entities))
+                found,
+                values.astype(np.float64),
+                history.end_ms,
+                plan,
+                horizon,
+                range(len(history.entities)),
+                capacity,
             )
-        for row in np.flatnonzero(thin):
-            found.status[row] = "insufficient_data"
-            found.reason[row] = f"coverage {coverage[row]:.2f} is below {minimum_coverage:.2f}"
+        for row, reason in refused.items():
+            found.status[row], found.reason[row] = "insufficient_data", reason
         columns = _columns(history, found, plan, horizon, days, coverage)
         answered = int(np.count_nonzero(found.status == "ok"))
         named = {f"{history.entities[row]} {history.metric} ({plan.name})": choice for row, choice in choices.items()}
         made.append(Rows(columns, answered, len(found.status) - answered, named))
     return made[0], made[1]
+
+
+def _refused(
+    hours: NDArray[np.float32], coverage: NDArray[np.float64], silent_days: int, minimum_coverage: float
+) -> dict[int, str]:
+    """Return the rows with values that are not to be forecast all the same, and why."""
+    known = ~np.isnan(hours)
+    silent = known.any(axis=1) & ~known[:, -silent_days * HOURS_PER_DAY :].any(axis=1)
+    thin = known.any(axis=1) & ~(coverage >= minimum_coverage)
+    found = {int(row): f"coverage {coverage[row]:.2f} is below {minimum_coverage:.2f}" for row in np.flatnonzero(thin)}
+    for row in np.flatnonzero(silent):
+        hours_ago = np.argmax(known[row, ::-1])
+        found[int(row)] = f"no value in the last {hours_ago} hours: whether it goes on is not known"
+    return found
 
 
 def _columns(
@@ -75,7 +94,7 @@ def _columns(
 
     steps = {
         name: np.where(lead > 0, getattr(found, name)[series, np.maximum(lead - 1, 0)], np.nan).astype(np.float32)
-        for name in INTERVALS
+        for name in STEPS
     }
     return {
         "entity_kind": np.full(len(series), history.kind, object),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics_assets.kernels.daily import daily_levels
 from analytics_assets.kernels.forecast.plan import DAILY, HOURLY, Plan
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, row_mean
 
@@ -14,7 +15,7 @@ QUANTILES = (("lo95", 0.025), ("lo80", 0.1), ("mean", 0.5), ("hi80", 0.9), ("hi9
 
 LEAD_BLOCKS = {
     HOURLY.name: ((1, 24), (25, 72), (73, 168)),
-    DAILY.name: ((1, 7), (8, 14), (15, 28), (29, 90)),
+    DAILY.name: ((1, 7), (8, 14), (15, 28), (29, 56), (57, 90)),
 }
 """First and last lead of the blocks that are told apart, in steps."""
 
@@ -29,7 +30,8 @@ class Made:
     """Steps of one metric and freq that were forecast; one entry per step in each array.
 
     `entity` is the row of the history's matrix, `hour` the column at which the step begins, `lead`
-    its steps ahead; `values` are the five columns of `QUANTILES`, `promise` the backtest's MASE.
+    its steps ahead; `values` are the five columns of `QUANTILES`, `promise` the error that the backtest
+    had so far ahead, NaN where it had none.
     """
 
     entity: Integers
@@ -52,25 +54,30 @@ class Steps:
     """The values of the steps of one matrix [entity, hour], whatever hour they begin at."""
 
     def __init__(self, hours: NDArray[np.floating[Any]], plan: Plan, minimum_hours: int) -> None:
-        """Keep running sums, so that a day is two look-ups; days with fewer hours than `minimum_hours` are NaN."""
+        """Days with fewer hours than `minimum_hours` are NaN; those with gaps are made as the forecasts' history is."""
         self.width = HOURS_PER_DAY // plan.steps_per_day
-        self.least = minimum_hours if self.width > 1 else 1
-        known = ~np.isnan(hours)
-        self.hours = hours.shape[1]
-        self.values = np.asarray(hours, np.float64)
-        self.sums = np.pad(np.cumsum(np.where(known, hours, 0.0), axis=1, dtype=np.float64), ((0, 0), (1, 0)))
-        self.counts = np.pad(np.cumsum(known, axis=1), ((0, 0), (1, 0)))
+        self.minimum_hours = minimum_hours
+        self.hours = np.asarray(hours, np.float64)
+        self._levels: dict[int, Floats] = {}
 
     def at(self, entity: Integers, hour: Integers) -> Floats:
         """Return the mean of the step of `entity` that begins at `hour`; NaN outside of the matrix."""
-        inside = (hour >= 0) & (hour + self.width <= self.hours)
-        first = np.where(inside, hour, 0)
-        if self.width == 1:
-            return np.where(inside, self.values[entity, first], np.nan)
-        last = np.where(inside, hour + self.width, 0)
-        count = self.counts[entity, last] - self.counts[entity, first]
-        total = self.sums[entity, last] - self.sums[entity, first]
-        return np.where(inside & (count >= self.least), total / np.maximum(count, 1), np.nan)
+        entity, hour = np.broadcast_arrays(entity, hour)
+        inside = (hour >= 0) & (hour + self.width <= self.hours.shape[1])
+        found = np.full(hour.shape, np.nan)
+        # Days begin at the hour at which the data ended: one hour of the day for nearly all.
+        for first in np.unique(hour[inside] % self.width):
+            chosen = inside & (hour % self.width == first)
+            found[chosen] = self._beginning_at(int(first))[entity[chosen], hour[chosen] // self.width]
+        return found
+
+    def _beginning_at(self, first: int) -> Floats:
+        """Return the values [entity, step] of whole steps from the hour `first` on."""
+        if first not in self._levels:
+            end = first + (self.hours.shape[1] - first) // self.width * self.width
+            part = self.hours[:, first:end]
+            self._levels[first] = part if self.width == 1 else daily_levels(part, self.minimum_hours)
+        return self._levels[first]
 
 
 def scored(made: Made, hours: NDArray[np.floating[Any]], plan: Plan, minimum_hours: int) -> Scored:
@@ -95,9 +102,10 @@ def scored(made: Made, hours: NDArray[np.floating[Any]], plan: Plan, minimum_hou
 
 
 def figures(made: Made, found: Scored, group: Integers, groups: int) -> dict[str, NDArray[Any]]:
-    """Return the figures of each of `groups`; `group` is each step's, and steps whose truth is not known count nowhere.
+    """Return the figures of each of `groups`; `group` is each step's.
 
-    A ratio whose denominator is 0 or unknown is NaN.
+    Steps whose truth is not known count among `steps_forecast` only. A ratio whose denominator is 0 or
+    unknown is NaN.
     """
     known = ~np.isnan(found.truth)
     where = group[known]
@@ -121,6 +129,7 @@ def figures(made: Made, found: Scored, group: Integers, groups: int) -> dict[str
         off = truth - values[name]
         loss += 2 * np.maximum(share * off, (share - 1) * off) / len(QUANTILES)
     return {
+        "steps_forecast": np.bincount(group, minlength=groups),
         "steps": count.astype(np.int64),
         "mae": ratio(total(error), count),
         "mase": ratio(total(np.where(scalable, error / np.where(scalable, scale, 1.0), 0.0)), total(scalable)),
@@ -130,5 +139,6 @@ def figures(made: Made, found: Scored, group: Integers, groups: int) -> dict[str
         "coverage80": ratio(total((truth >= values["lo80"]) & (truth <= values["hi80"])), count),
         "coverage95": ratio(total((truth >= values["lo95"]) & (truth <= values["hi95"])), count),
         "weighted_quantile_loss": ratio(total(loss), total(np.abs(truth))),
-        "promised_mase": ratio(total(np.where(promised, promise, 0.0)), total(promised)),
+        "promised_mae": ratio(total(np.where(promised, promise, 0.0)), total(promised)),
+        "relative_to_promise": ratio(total(np.where(promised, error, 0.0)), total(np.where(promised, promise, 0.0))),
     }

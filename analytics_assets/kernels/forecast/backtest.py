@@ -77,15 +77,28 @@ def _blocks(blocks: tuple[tuple[int, int], ...], horizon: int) -> Integers:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """What the candidates of some series said at each origin: `forecasts` [series, origin, step, candidate].
+
+    `slopes` [series, origin] are the line's, per day.
+    """
+
+    forecasts: Floats
+    slopes: Floats
+
+
+@dataclass(frozen=True)
 class Record:
     """What the backtests of some series found, by series and rehearsal.
 
     `forecast` [.., step] is the median forecast. By block of the intervals: `scale` [.., block, hour]
     is the mean absolute error by hour of the day, `quantiles` [.., block, end] are the error quantiles
-    in units of the scale, `errors` [.., block] how many errors made them. `values` [.., hour, end] are
-    quantiles of the past values (NaN where they are few), `spread` [..] is the mean absolute deviation
-    from their median. `weight` [.., candidate] is a candidate's mean weight, `error` [..] the mean
-    absolute error.
+    in units of the scale, `errors` [.., block] how many errors made them, `error` [.., block] is their
+    mean absolute value, NaN where no truth is known so far ahead. `drift` [..] is the slope per day
+    that the forecast has: the line's, times its weight. `values` [.., hour, end] are quantiles of the
+    past values, moved along the drift to the first day ahead (NaN where they are few), `spread` [..]
+    is their mean absolute deviation from their median. `weight` [.., candidate] is a candidate's mean
+    weight.
     """
 
     forecast: Floats
@@ -94,25 +107,34 @@ class Record:
     errors: Floats
     values: Floats
     spread: Floats
+    drift: Floats
     weight: Floats
     error: Floats
 
 
-def error_ratios(series: Floats, layout: Layout, candidates: int) -> Floats:
+def try_candidates(series: Floats, plan: Plan, layout: Layout) -> Tried:
+    """Return what the candidates would have said of `series` [series, step] at the origins of `layout`."""
+    shape = (len(series), len(layout.origins))
+    tried = Tried(np.empty((*shape, layout.horizon, len(plan.candidates))), np.empty(shape))
+    _try(series, layout.hourly, layout.origins, tried.forecasts, tried.slopes)
+    return tried
+
+
+def error_ratios(series: Floats, tried: Tried, layout: Layout) -> Floats:
     """Return the log of each candidate's error over the median candidate's [series, rehearsal, block, candidate].
 
     NaN where no candidate could be tried.
     """
-    shape = (len(series), len(layout.rehearsals), len(layout.weight_blocks), candidates)
+    shape = (len(series), len(layout.rehearsals), len(layout.weight_blocks), tried.forecasts.shape[3])
     ratios = np.full(shape, np.nan)
     _ratios(
-        series, layout.hourly, layout.per_day, layout.horizon, layout.origins, layout.slots, layout.rehearsals,
-        layout.selection, layout.weight_blocks, ratios,
+        series, tried.forecasts, layout.per_day, layout.slots, layout.rehearsals, layout.selection,
+        layout.weight_blocks, ratios,
     )  # fmt: skip
     return ratios
 
 
-def backtest(series: Floats, plan: Plan, layout: Layout, fleet: Floats) -> Record:
+def backtest(series: Floats, tried: Tried, plan: Plan, layout: Layout, fleet: Floats) -> Record:
     """Return forecasts and errors of `series` [series, step], with `fleet` [rehearsal, block, candidate] ratios."""
     shape = (len(series), len(layout.rehearsals))
     blocks = len(layout.interval_blocks)
@@ -123,34 +145,34 @@ def backtest(series: Floats, plan: Plan, layout: Layout, fleet: Floats) -> Recor
         np.zeros((*shape, blocks)),
         np.full((*shape, layout.per_day, len(SHARES)), np.nan),
         np.full(shape, np.nan),
+        np.zeros(shape),
         np.zeros((*shape, len(plan.candidates))),
-        np.full(shape, np.nan),
+        np.full((*shape, blocks), np.nan),
     )
     _backtest(
-        series, layout.hourly, layout.per_day, layout.horizon, layout.origins, layout.slots, layout.rehearsals,
+        series, tried.forecasts, tried.slopes, layout.per_day, layout.slots, layout.rehearsals,
         layout.selection, layout.residual, layout.weight_blocks, layout.interval_blocks, fleet,
         (plan.fleet_share, plan.sharpness, plan.hour_prior, plan.scale_prior, plan.value_days), np.array(SHARES),
-        record.forecast, record.scale, record.quantiles, record.errors, record.values, record.spread, record.weight,
-        record.error,
+        record.forecast, record.scale, record.quantiles, record.errors, record.values, record.spread, record.drift,
+        record.weight, record.error,
     )  # fmt: skip
     return record
 
 
 @njit(cache=True, nogil=True)
-def _forecasts(row: Floats, hourly: bool, per_day: int, origins: Integers, out: Floats) -> None:
-    """Write the candidates' forecasts at each origin into `out` [origin, step, candidate].
-
-    A series that was never below 0 is not forecast below 0.
-    """
-    floor = 0.0
-    for value in row:
-        if value < 0:
-            floor = -np.inf
-    if hourly:
-        hourly_candidates(row, origins, floor, out)
-        return
-    for slot in range(len(origins)):
-        daily_candidates(row, len(row) - origins[slot], floor, out[slot])
+def _try(series: Floats, hourly: bool, origins: Integers, out: Floats, slopes: Floats) -> None:
+    """Write the forecasts into `out` and `slopes`; a series that was never below 0 is not forecast below 0."""
+    for number in range(len(series)):
+        row = series[number]
+        floor = 0.0
+        for value in row:
+            if value < 0:
+                floor = -np.inf
+        if hourly:
+            hourly_candidates(row, origins, floor, out[number], slopes[number])
+        else:
+            for slot in range(len(origins)):
+                slopes[number, slot] = daily_candidates(row, len(row) - origins[slot], floor, out[number, slot])
 
 
 @njit(cache=True, nogil=True)
@@ -197,15 +219,13 @@ def _whole_ratios(sums: Floats, counts: Floats, out: Floats) -> bool:
 
 @njit(cache=True, nogil=True)
 def _ratios(
-    series: Floats, hourly: bool, per_day: int, horizon: int, origins: Integers, slots: Integers,
-    rehearsals: Integers, selection: Integers, blocks: Integers, ratios: Floats,
+    series: Floats, tried: Floats, per_day: int, slots: Integers, rehearsals: Integers, selection: Integers,
+    blocks: Integers, ratios: Floats,
 ) -> None:  # fmt: skip
     candidates = ratios.shape[3]
-    forecasts = np.empty((len(origins), horizon, candidates))
     sums, counts = np.empty((candidates, per_day)), np.empty(per_day)
     for number in range(len(series)):
-        row = series[number]
-        _forecasts(row, hourly, per_day, origins, forecasts)
+        row, forecasts = series[number], tried[number]
         for at in range(len(rehearsals)):
             for block in range(len(blocks)):
                 first, end = blocks[block]
@@ -247,15 +267,15 @@ def _weights(
 
 @njit(cache=True, nogil=True)
 def _backtest(
-    series: Floats, hourly: bool, per_day: int, horizon: int, origins: Integers, slots: Integers,
+    series: Floats, tried: Floats, slopes: Floats, per_day: int, slots: Integers,
     rehearsals: Integers, selection: Integers, residual: Integers, weight_blocks: Integers, interval_blocks: Integers,
     fleet: Floats, numbers: tuple[float, float, float, float, int], shares: Floats,
     forecast: Floats, scale: Floats, quantiles: Floats, errors: Floats, values: Floats, spread: Floats,
-    weight: Floats, error: Floats,
+    drift: Floats, weight: Floats, error: Floats,
 ) -> None:  # fmt: skip
     fleet_share, sharpness, hour_prior, scale_prior, value_days = numbers
-    candidates = fleet.shape[2]
-    forecasts = np.empty((len(origins), horizon, candidates))
+    horizon, candidates = tried.shape[2], tried.shape[3]
+    line = candidates - 1
     sums, counts = np.empty((candidates, per_day)), np.empty(per_day)
     weights = np.empty((len(weight_blocks), per_day, candidates))
     residuals = np.empty((len(residual), horizon))
@@ -267,8 +287,7 @@ def _backtest(
     for block in range(len(weight_blocks)):
         of_step[weight_blocks[block, 0] : weight_blocks[block, 1]] = block
     for number in range(len(series)):
-        row = series[number]
-        _forecasts(row, hourly, per_day, origins, forecasts)
+        row, forecasts = series[number], tried[number]
         for at in range(len(rehearsals)):
             rehearsal = rehearsals[at]
             for block in range(len(weight_blocks)):
@@ -282,7 +301,6 @@ def _backtest(
                 by_candidate = weights[of_step[lead], lead % per_day]
                 forecast[number, at, lead] = interpolated_median(made[lead], by_candidate, order)
                 weight[number, at] += by_candidate / horizon
-            total, seen = 0.0, 0
             residuals[:] = np.nan
             for origin in range(len(residual)):
                 day = rehearsal + residual[origin]
@@ -294,22 +312,19 @@ def _backtest(
                     truth = row[start + lead]
                     if not np.isnan(truth):
                         by_candidate = weights[of_step[lead], lead % per_day]
-                        difference = truth - interpolated_median(made[lead], by_candidate, order)
-                        residuals[origin, lead] = difference
-                        total += abs(difference)
-                        seen += 1
-            if seen > 0:
-                error[number, at] = total / seen
+                        residuals[origin, lead] = truth - interpolated_median(made[lead], by_candidate, order)
             for block in range(len(interval_blocks)):
                 first, end = interval_blocks[block]
                 errors[number, at, block] = _error_quantiles(
                     residuals[:, first:end], per_day, scale_prior, shares, gathered, scale[number, at, block],
                     quantiles[number, at, block],
                 )  # fmt: skip
+                error[number, at, block] = np.nanmean(np.abs(residuals[:, first:end]))
             last = len(row) - rehearsal * per_day
+            drift[number, at] = slopes[number, slots[rehearsal]] * weight[number, at, line]
             spread[number, at] = _value_quantiles(
-                row[max(0, last - value_days * per_day) : last], per_day, shares, values_at, ordering,
-                values[number, at],
+                row[max(0, last - value_days * per_day) : last], per_day, drift[number, at], shares, values_at,
+                ordering, values[number, at],
             )  # fmt: skip
 
 
@@ -348,9 +363,14 @@ def _error_quantiles(
 
 @njit(cache=True, nogil=True)
 def _value_quantiles(
-    recent: Floats, per_day: int, shares: Floats, values_at: Floats, order: Integers, quantiles: Floats
+    recent: Floats, per_day: int, drift: float, shares: Floats, values_at: Floats, order: Integers, quantiles: Floats
 ) -> float:
-    """Write quantiles of the values by hour of the forecast day; return their mean absolute deviation."""
+    """Write quantiles of the values by hour of the forecast day; return their mean absolute deviation.
+
+    Values are moved to the first day ahead by `drift` per day.
+    """
+    if drift != 0.0:
+        recent = recent + drift * np.ceil(np.arange(len(recent), 0.0, -1.0) / per_day)
     offset = len(recent) % per_day
     for hour in range(per_day):
         size = 0

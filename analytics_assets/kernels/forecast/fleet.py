@@ -6,19 +6,21 @@ series learns from that one alone, which comes to no shrinking at all.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from analytics_assets.kernels.forecast.backtest import Floats, Layout, Record, backtest, error_ratios
+from analytics_assets.kernels.forecast.backtest import Floats, Layout, Record, backtest, error_ratios, try_candidates
 from analytics_assets.kernels.forecast.intervals import fleet_quantiles, learn_inflation
 from analytics_assets.kernels.forecast.plan import Plan
 
-SERIES_AT_ONCE = 128
+SERIES_AT_ONCE = 32
+"""Small enough that a tenant of a hundred VMs has work for several threads."""
 
+Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
@@ -31,28 +33,38 @@ class Fleet:
     inflation: Floats
 
 
-def learn(series: Floats, plan: Plan, horizon: int, threads: int) -> Fleet:
-    """Return the habits of `series` [series, step], all of one group and all long enough to be forecast."""
+def learn(series: Floats, plan: Plan, horizon: int, threads: int) -> tuple[Fleet, Record]:
+    """Return the habits of `series` [series, step], all of one group and all long enough to be forecast.
+
+    The record is that of the series which were learned from, all of them where they are not too many.
+    """
     layout = Layout.of(plan, horizon, (0, *plan.rehearsal_days))
     sample = series[_sample(series, plan.fleet_sample)]
-    ratios = np.concatenate(
-        in_chunks(lambda rows: error_ratios(rows, layout, len(plan.candidates)), sample, threads)
-    )  # fmt: skip
-    usual = _order_free_mean(ratios)
-    parts = in_chunks(lambda rows: backtest(rows, plan, layout, usual), sample, threads)
+    chunks = _chunks(sample)
+    tried = _each(lambda rows: try_candidates(rows, plan, layout), chunks, threads)
+    pairs = list(zip(chunks, tried, strict=True))
+    usual = _order_free_mean(np.concatenate(_each(lambda pair: error_ratios(*pair, layout), pairs, threads)))
+    parts = _each(lambda pair: backtest(*pair, plan, layout, usual), pairs, threads)
     record = Record(*(np.concatenate([getattr(part, name) for part in parts]) for name in Record.__dataclass_fields__))
     quantiles = fleet_quantiles(record, plan)
     inflation = learn_inflation(record, _truth(sample, layout), quantiles, plan, layout)
-    return Fleet(usual[0], quantiles[0], inflation)
+    return Fleet(usual[0], quantiles[0], inflation), record
 
 
 def in_chunks(work: Callable[[Floats], Found], series: Floats, threads: int) -> list[Found]:
     """Return what `work` makes of the rows of `series`, some at a time, in order; compiled work frees the others."""
-    chunks = [series[start : start + SERIES_AT_ONCE] for start in range(0, len(series), SERIES_AT_ONCE)]
-    if threads == 1 or len(chunks) < 2:
-        return [work(chunk) for chunk in chunks]
+    return _each(work, _chunks(series), threads)
+
+
+def _chunks(series: Floats) -> list[Floats]:
+    return [series[start : start + SERIES_AT_ONCE] for start in range(0, len(series), SERIES_AT_ONCE)]
+
+
+def _each(work: Callable[[Given], Found], parts: Sequence[Given], threads: int) -> list[Found]:
+    if threads == 1 or len(parts) < 2:
+        return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, chunks))
+        return list(pool.map(work, parts))
 
 
 def _sample(series: Floats, most: int) -> list[int]:

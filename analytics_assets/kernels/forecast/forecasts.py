@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.forecast.backtest import Floats, Layout, backtest
+from analytics_assets.kernels.forecast.backtest import Floats, Layout, Record, backtest, try_candidates
 from analytics_assets.kernels.forecast.fleet import Fleet, in_chunks, learn
 from analytics_assets.kernels.forecast.intervals import offsets, widened
 from analytics_assets.kernels.forecast.plan import Plan
@@ -27,12 +27,15 @@ STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Forecasts of some series: all [series, step] but for `model`, `backtest_mase`, `status`, `reason` [series].
+    """Forecasts of some series: all [series, step] but for `backtest_mase`, `model`, `status`, `reason` [series].
 
     `mean` is the median forecast, inside both intervals; all values are NaN where `status` is not
     `ok`, and `reason` says why (None where it is). `model` is the candidate with the most weight.
     `backtest_mase` is the mean absolute error at the inner origins over that of the seasonal naive
     method inside the history (24 hours, 7 days); NaN where either is unknown or the latter is 0.
+    `backtest_mae` is the mean absolute error at inner origins of the steps of about as far ahead, in
+    the unit of the values; NaN where none was tried so far ahead. Some of these origins also chose the
+    weights, so both are a little low.
     """
 
     mean: Floats
@@ -40,6 +43,7 @@ class Forecasts:
     hi80: Floats
     lo95: Floats
     hi95: Floats
+    backtest_mae: Floats
     model: NDArray[np.object_]
     backtest_mase: Floats
     status: NDArray[np.object_]
@@ -60,7 +64,8 @@ def forecast(
     no clock: they are counted back from the origin. `groups` names each row's metric (one group if
     None); rows of a group share what they have in common, and nothing else does. `capacity` [series]
     bounds values from above, NaN for none; they are bounded by 0 below unless the series itself was
-    lower. The order of the rows and the number of `threads` change nothing.
+    lower. The order of the rows and the number of `threads` change nothing; `horizon` does change the
+    values: rules are chosen by blocks of leads, and a block that it cuts is judged by what is left of it.
 
     Raises:
         ValueError: `horizon` is not between 1 and the plan's longest, or an argument has another length.
@@ -72,9 +77,9 @@ def forecast(
         if given is not None and len(given) != series:
             raise ValueError(f"{name} has {len(given)} entries for {series} series")
     status, reason = _statuses(history, plan)
-    blank = np.full((5, series, horizon), np.nan)
+    blank = np.full((6, series, horizon), np.nan)
     found = Forecasts(
-        blank[0], blank[1], blank[2], blank[3], blank[4],
+        blank[0], blank[1], blank[2], blank[3], blank[4], blank[5],
         np.full(series, None, object), np.full(series, np.nan), status, reason,
     )  # fmt: skip
     labels = np.zeros(series, np.int64) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -90,12 +95,15 @@ def _fill(
     threads: int,
 ) -> None:  # fmt: skip
     """Write the forecasts of one group's `series` into `rows` of `found`."""
-    fleet = learn(series, plan, horizon, threads)
+    fleet, learned = learn(series, plan, horizon, threads)
     layout = Layout.of(plan, horizon, (0,))
+    if len(series) <= plan.fleet_sample:
+        records = [learned]
+    else:
+        records = in_chunks(lambda part: _record(part, plan, layout, fleet), series, threads)
     done = 0
-    for mean, ends, weight, error in in_chunks(
-        lambda part: _chunk(part, plan, layout, fleet), series, threads
-    ):  # fmt: skip
+    for record in records:
+        mean, ends = _with_ends(record, plan, layout, fleet)
         at = rows[done : done + len(mean)]
         most = np.full(len(at), np.inf) if capacity is None else np.where(np.isnan(capacity[at]), np.inf, capacity[at])
         part = series[done : done + len(mean)]
@@ -104,19 +112,32 @@ def _fill(
         found.mean[at] = np.clip(mean, low, high)
         found.lo95[at], found.lo80[at] = (np.clip(ends[..., end], low, high) for end in (0, 1))
         found.hi80[at], found.hi95[at] = (np.clip(ends[..., end], low, high) for end in (2, 3))
-        found.model[at] = np.array(plan.candidates, object)[np.argmax(weight, axis=1)]
-        found.backtest_mase[at] = _mase(error, part, plan)
+        found.model[at] = np.array(plan.candidates, object)[np.argmax(record.weight[:, 0], axis=1)]
+        found.backtest_mase[at] = _mase(_whole_error(record), part, plan)
+        for block, (first, end) in enumerate(layout.interval_blocks):
+            found.backtest_mae[at, first:end] = record.error[:, 0, block, None]
         done += len(at)
 
 
-def _chunk(series: Floats, plan: Plan, layout: Layout, fleet: Fleet) -> tuple[Floats, Floats, Floats, Floats]:
-    record = backtest(series, plan, layout, fleet.ratios[None])
+def _record(series: Floats, plan: Plan, layout: Layout, fleet: Fleet) -> Record:
+    return backtest(series, try_candidates(series, plan, layout), plan, layout, fleet.ratios[None])
+
+
+def _with_ends(record: Record, plan: Plan, layout: Layout, fleet: Fleet) -> tuple[Floats, Floats]:
+    """Return the forecasts of a record [series, step] and the ends of their intervals [series, step, end]."""
     mean = record.forecast[:, 0]
     ends = widened(offsets(record, 0, fleet.quantiles, plan, layout), fleet.inflation, layout)
     # Separate factors could cross: the wider interval holds the narrower one.
     ends[..., 0] = np.minimum(ends[..., 0], ends[..., 1])
     ends[..., 3] = np.maximum(ends[..., 3], ends[..., 2])
-    return mean, mean[..., None] + ends, record.weight[:, 0], record.error[:, 0]
+    return mean, mean[..., None] + ends
+
+
+def _whole_error(record: Record) -> Floats:
+    """Return the mean absolute error over all leads, NaN where there is none."""
+    counts = record.errors[:, 0].sum(axis=1)
+    total = np.where(record.errors[:, 0] > 0, record.error[:, 0] * record.errors[:, 0], 0.0).sum(axis=1)
+    return np.where(counts > 0, total / np.maximum(counts, 1.0), np.nan)
 
 
 def _mase(error: Floats, series: Floats, plan: Plan) -> Floats:

@@ -1,4 +1,4 @@
-"""What the next hours would be by each of eight simple rules, from the hours before an origin.
+"""What the next hours would be by each of nine simple rules, from the hours before an origin.
 
 Days are counted back from the origin, whatever the hour of the clock: day `k` is the 24 hours that
 ended `k` days before it, so hour `j` of a forecast day lies at hour `j` of every past day, and the
@@ -8,7 +8,8 @@ same weekday is a multiple of seven days away. Two kinds of rules:
   same weekday, and the plain last day (the seasonal naive forecast);
 - level rules repeat the shape of the day on the present level: the shape is, per hour, the median
   deviation from the day's median, shrunk to nothing as far as its own noise explains it, and the
-  level is the median of what the recent hours are without that shape.
+  level is the median of what the recent hours are without that shape; one of them goes on with the
+  slope of the days' levels (`drift.py`).
 
 Medians throughout: the forecasts are judged by their absolute error, and jobs and spikes would
 drag a mean along.
@@ -18,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from analytics_assets.kernels.forecast.drift import slope_per_day
 from analytics_assets.kernels.forecast.weighted_median import ascending, weighted_median, weighted_quartile_range
 
 HOURS = 24
@@ -34,6 +36,7 @@ NAMES = (
     "week_level_profile",
     "hours_level_profile",
     "settling_level_profile",
+    "line_profile",
 )
 
 RECENT_HALF_LIFE_DAYS = 1.5
@@ -93,11 +96,14 @@ def shrunk_median(values: Vector, weights: Vector, order: NDArray[np.int64], cou
 
 
 @njit(cache=True, nogil=True)
-def hourly_candidates(series: Vector, origins: NDArray[np.int64], floor: float, out: Vector) -> None:
+def hourly_candidates(
+    series: Vector, origins: NDArray[np.int64], floor: float, out: Vector, slopes: Vector
+) -> None:  # fmt: skip
     """Write forecasts from each of `origins`, days before the end of `series`, into `out` [origin, hour, candidate].
 
     `origins` ascend. NaN is a missing hour. A candidate that has nothing to go by at an hour takes the
-    week's level; all are NaN where the 28 days before an origin are empty. None is below `floor`.
+    week's level; all are NaN where the 28 days before an origin are empty. None is below `floor`. The
+    slope per day of the line goes into `slopes` [origin].
     """
     # Days lie the same way at every origin, so each hour's values are sorted once for all of them.
     days = min(len(series) // HOURS, origins[-1] + DAYS)
@@ -116,7 +122,9 @@ def hourly_candidates(series: Vector, origins: NDArray[np.int64], floor: float, 
         counts[0, hour] = ascending(by_hour[hour], orders[0, hour])
         counts[1, hour] = ascending(deviations[hour], orders[1, hour])
     for slot in range(len(origins)):
-        _from_origin(series, origins[slot], by_hour, deviations, day_level, orders, counts, floor, out[slot])
+        slopes[slot] = _from_origin(
+            series, origins[slot], by_hour, deviations, day_level, orders, counts, floor, out[slot]
+        )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -135,18 +143,21 @@ def _within(whole: NDArray[np.int64], count: int, first: int, end: int, order: N
 def _from_origin(
     series: Vector, origin: int, by_hour: Vector, deviations: Vector, day_level: Vector, orders: NDArray[np.int64],
     counts: NDArray[np.int64], floor: float, out: Vector,
-) -> None:  # fmt: skip
+) -> float:  # fmt: skip
     horizon = out.shape[0]
     out[:] = np.nan
     oldest = min(by_hour.shape[1], origin + DAYS)
     if oldest <= origin:
-        return
+        return 0.0
     days = oldest - origin
     order, of_weekday, ones = np.empty(DAYS, np.int64), np.empty(DAYS, np.int64), np.ones(DAYS)
     levels = day_level[origin:oldest]
     week_level = weighted_median(levels, _LEVEL, order, ascending(levels, order))
     if np.isnan(week_level):
-        return
+        return 0.0
+    slope = slope_per_day(levels)
+    moved = levels + slope * np.arange(1, days + 1)
+    line = weighted_median(moved, _LEVEL, order, ascending(moved, order))
 
     shape = np.zeros(HOURS)
     for hour in range(HOURS):
@@ -197,9 +208,11 @@ def _from_origin(
         out[at, 5] = week_level + shape[hour]
         out[at, 6] = hours_level + shape[hour]
         out[at, 7] = settling_kept * fast + (1.0 - settling_kept) * slow + shape[hour]
+        out[at, 8] = line + slope * (at // HOURS) + shape[hour]
         last_value_kept *= LAST_VALUE_KEPT_PER_HOUR
         settling_kept *= SETTLING_KEPT_PER_HOUR
         for candidate in range(out.shape[1]):
             if np.isnan(out[at, candidate]):
                 out[at, candidate] = out[at, 5]
             out[at, candidate] = max(out[at, candidate], floor)
+    return slope

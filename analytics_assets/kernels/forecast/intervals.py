@@ -55,12 +55,27 @@ def offsets(record: Record, rehearsal: int, fleet: Floats, plan: Plan, layout: L
         mixed = (count * np.nan_to_num(own) + plan.fleet_errors * usual) / (count + plan.fleet_errors)
         ends[:, first:end] = scale[:, hours[first:end], None] * mixed[:, None, :]
         before, middle_before = scale, middle
-    values = record.values[:, rehearsal][:, hours] - forecast[:, :, None]
+    ahead = record.drift[:, rehearsal, None] * (np.arange(horizon) // layout.per_day)
+    values = record.values[:, rehearsal][:, hours] + (ahead - forecast)[:, :, None]
+    values *= _line_growth(record, rehearsal, plan, layout)[:, :, None]
     ends = np.where(np.isfinite(values), (1 - plan.value_share) * ends + plan.value_share * values, ends)
     least = LEAST_OFFSET * _by_step(record, rehearsal, plan, layout, spread)
     ends[..., :2] = np.minimum(ends[..., :2], -least[..., None])
     ends[..., 2:] = np.maximum(ends[..., 2:], least[..., None])
     return ends
+
+
+def _line_growth(record: Record, rehearsal: int, plan: Plan, layout: Layout) -> Floats:
+    """Return how much wider than the values around a line its continuation is [series, step], as far as it weighs.
+
+    The textbook's prediction interval of a least-squares line through `plan.value_days` days.
+    """
+    days = float(plan.value_days)
+    from_middle = (days + 1) / 2 + np.arange(layout.horizon) // layout.per_day
+    wider = np.sqrt(1 + 1 / days + 12 * from_middle**2 / (days * (days**2 - 1)))
+    line = np.where(record.drift[:, rehearsal] != 0, record.weight[:, rehearsal, -1], 0.0)
+    factors: Floats = 1 + line[:, None] * (wider[None, :] - 1)
+    return factors
 
 
 def _by_step(record: Record, rehearsal: int, plan: Plan, layout: Layout, spread: Floats) -> Floats:

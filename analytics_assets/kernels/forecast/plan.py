@@ -58,7 +58,7 @@ class Plan:
     """Share of the nominal misses that the rehearsals aim at: what comes is a little stranger than what was."""
     growth: float = 0.3
     """Where no error of so far ahead is known, intervals grow with lead to this power."""
-    fleet_sample: int = 500
+    fleet_sample: int = 200
     """Series of a group that the fleet's habits are learned from; of more, those with the least checksum."""
 
 
@@ -91,7 +91,7 @@ DAILY = Plan(
     residual_days=(3, 7, 10, 14, 17, 21, 24, 28),
     value_days=daily_candidates.DAYS,
     fleet_share=0.8,
-    value_share=0.7,
+    value_share=0.8,
     minimum_values=7,
 )
 """Daily values to 90 days ahead."""

@@ -1,7 +1,7 @@
 """Prophet as a second engine for a few long series, used only where it proved better on that very series.
 
 For totals (a tenant, a cluster) and nodes a trend with seasons can beat the rules that suit single
-VMs. It costs some 400 times as much, so it is asked for by name, and published only where its mean
+VMs. It costs more than a hundred times as much, so it is asked for by name, and published only where its mean
 absolute error at earlier origins was lower than ours at the same ones. Prophet's own intervals come
 from random draws; ours are kept around its forecast, as its errors were not larger.
 
@@ -29,6 +29,7 @@ SHORTEST_DAYS = 21
 """Days with values before the earliest origin that a comparison needs: three weeks of the weekly season."""
 
 DAY_MS = 86_400_000
+CHANGED = ("mean", "lo80", "hi80", "lo95", "hi95", "model", "backtest_mase", "backtest_mae")
 LOGGERS = ("prophet", "prophet.plot", "cmdstanpy")
 
 
@@ -41,29 +42,39 @@ class Choice:
 
 
 def with_prophet(
-    ours: Forecasts, history: Floats, end_ms: int, plan: Plan, horizon: int, rows: Sequence[int]
+    ours: Forecasts,
+    history: Floats,
+    end_ms: int,
+    plan: Plan,
+    horizon: int,
+    rows: Sequence[int],
+    capacity: Floats | None = None,
 ) -> tuple[Forecasts, dict[int, Choice]]:
     """Return `ours` with prophet's forecast in those `rows` where it was better, and the choice for each row.
 
-    `history` [series, step] is what `ours` were made of; it ends at `end_ms`. A fit that fails is a
-    reason, not an error.
+    `history` [series, step] and `capacity` [series] (NaN or None: no bound) are what `ours` were made
+    of; the history ends at `end_ms`. A fit that fails is a reason, not an error.
     """
-    found = replace(ours, **{name: getattr(ours, name).copy() for name in ("mean", "lo80", "hi80", "lo95", "hi95")})
-    found = replace(found, model=ours.model.copy(), backtest_mase=ours.backtest_mase.copy())
+    found = replace(ours, **{name: getattr(ours, name).copy() for name in CHANGED})
     choices = {}
     for row in rows:
         if ours.status[row] != "ok":
             choices[row] = Choice(False, f"not tried: {ours.reason[row]}")
             continue
         try:
-            choices[row] = _try(found, row, np.asarray(history[row], np.float64), end_ms, plan, horizon)
+            most = np.nan if capacity is None else float(capacity[row])
+            choices[row] = _try(found, row, np.asarray(history[row], np.float64), end_ms, plan, horizon, most)
         except (RuntimeError, ValueError) as error:
             # What cmdstan's optimiser and prophet's checks of its input raise.
             choices[row] = Choice(False, f"its fit failed: {' '.join(str(error).split())[:200]}")
     return found, choices
 
 
-def _try(found: Forecasts, row: int, series: Floats, end_ms: int, plan: Plan, horizon: int) -> Choice:
+def _try(
+    found: Forecasts, row: int, series: Floats, end_ms: int, plan: Plan, horizon: int, capacity: float
+) -> Choice:  # fmt: skip
+    low = -np.inf if np.nanmin(series) < 0 else 0.0
+    most = np.inf if np.isnan(capacity) else capacity
     per_day = plan.steps_per_day
     start = len(series) - max(ORIGIN_DAYS) * per_day
     if np.count_nonzero(~np.isnan(series[: max(start, 0)])) < SHORTEST_DAYS * per_day:
@@ -74,21 +85,21 @@ def _try(found: Forecasts, row: int, series: Floats, end_ms: int, plan: Plan, ho
         steps = min(horizon, day * per_day)
         truth = series[end : end + steps]
         known = ~np.isnan(truth)
-        its = prophet_forecast(series[:end], end_ms - day * DAY_MS, plan, steps)
-        rival = forecast(series[None, :end], plan, steps).mean[0]
+        its = np.clip(prophet_forecast(series[:end], end_ms - day * DAY_MS, plan, steps), low, most)
+        rival = forecast(series[None, :end], plan, steps, capacity=np.array([capacity])).mean[0]
         its_error.append(np.abs(its - truth)[known])
         our_error.append(np.abs(rival - truth)[known])
     its_mean, our_mean = np.concatenate(its_error).mean(), np.concatenate(our_error).mean()
     told = f"mean absolute error {its_mean:.4g} against {our_mean:.4g} at the same origins"
     if not its_mean < our_mean:
         return Choice(False, told)
-    mean = prophet_forecast(series, end_ms, plan, horizon)
-    low = -np.inf if np.nanmin(series) < 0 else 0.0
-    moved = np.maximum(mean, low) - found.mean[row]
+    mean = np.clip(prophet_forecast(series, end_ms, plan, horizon), low, most)
+    moved = mean - found.mean[row]
     for name in ("mean", "lo80", "hi80", "lo95", "hi95"):
-        getattr(found, name)[row] = np.maximum(getattr(found, name)[row] + moved, low)
+        getattr(found, name)[row] = np.clip(getattr(found, name)[row] + moved, low, most)
     found.model[row] = NAME
     found.backtest_mase[row] *= its_mean / our_mean
+    found.backtest_mae[row] *= its_mean / our_mean
     return Choice(True, told)
 
 

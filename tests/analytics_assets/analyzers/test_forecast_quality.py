@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from analytics_assets.catalogue import components
 from analytics_assets.components import Instance
 from analytics_assets.kernels.forecast.plan import DAILY, HOURLY
 from analytics_assets.pipelines.loader import load_pipelines
+from resources.errors import InvalidInput
 from resources.lake.lake import Lake
 from tests.analytics_assets.analyzers.fleet import (
     LAST_DAY,
@@ -30,16 +32,16 @@ FORECASTS_INSTANCE = Instance("forecasts", FORECASTS, MADE, {"samples": (SAMPLES
 PARAMETERS = ForecastQualityParameters(daily_days_back=14, metrics=("cpu_percent",))
 
 
-def store_forecasts(lake, days_back):
+def store_forecasts(lake, days_back, parameters=MADE):
     """Make and store the forecasts of the day that is `days_back` before the last one."""
     day = LAST_DAY - timedelta(days_back)
-    place = workplace(lake, FORECASTS, MADE, {"samples": SAMPLES}, day=day)
-    result = make_forecasts(place, MADE)
+    place = workplace(lake, FORECASTS, parameters, {"samples": SAMPLES}, day=day)
+    result = make_forecasts(place, parameters)
     lake.write(FORECASTS.table, place.partition, result.data, result.facts)
 
 
-def quality(lake, parameters=PARAMETERS):
-    place = workplace(lake, COMPONENT, parameters, {"samples": SAMPLES, "forecasts": FORECASTS_INSTANCE})
+def quality(lake, parameters=PARAMETERS, samples=SAMPLES):
+    place = workplace(lake, COMPONENT, parameters, {"samples": samples, "forecasts": FORECASTS_INSTANCE})
     result = compute(place, parameters)
     table = TABLE.conform(result.data)
     return result, rows_by(table, "scope", "entity_id", "metric", "freq", "lead_first")
@@ -64,10 +66,11 @@ def test_a_forecast_that_came_true_is_told_from_one_that_did_not(lake):
     assert (calm["steps"], jump["steps"]) == (24, 24)
     assert calm["mae"] < 2
     assert calm["coverage95"] > 0.8
-    assert calm["mase"] == pytest.approx(calm["promised_mase"], rel=0.4)
+    assert calm["mae"] == pytest.approx(calm["promised_mae"], rel=0.4)
+    assert calm["relative_to_promise"] == pytest.approx(calm["mae"] / calm["promised_mae"])
     assert jump["mae"] == pytest.approx(40, abs=2)
     assert jump["coverage95"] == 0
-    assert jump["mase"] > 10 * jump["promised_mase"]
+    assert jump["relative_to_promise"] > 10
 
 
 def test_leads_are_told_apart_by_when_the_forecast_was_made(lake):
@@ -105,6 +108,58 @@ def test_without_any_forecast_there_is_a_reason_not_an_empty_table(tmp_path):
     assert result.numbers == {"scored": 0, "without_answer": len(rows)}
 
 
+def test_every_daily_lead_that_is_stored_is_scored_unless_asked_otherwise(tmp_path):
+    """Leads that nobody scores are promises that nobody keeps."""
+    lake = Lake(tmp_path)
+    write_samples(lake, {"vm-1": {"cpu_percent": hours_of(DAYS + 60, 30, noise=1)}}, DAYS + 60)
+    far = ForecastsParameters(window_days=28, hourly_hours=1, daily_days=90, metrics=("cpu_percent",))
+    for back in (30, 60):
+        store_forecasts(lake, back, far)
+    rows = quality(lake, ForecastQualityParameters(metrics=("cpu_percent",)))[1]
+    blocks = {key[4]: row["lead_last"] for key, row in rows.items() if key[0] == "group" and key[3] == "d"}
+    assert blocks == {1: 7, 8: 14, 15: 28, 29: 56, 57: 90}
+    for first in (29, 57):
+        row = rows["group", "all", "cpu_percent", "d", first]
+        assert (row["status"], row["steps"], row["promised_mae"]) == ("ok", 1, None)
+    rows = quality(lake, ForecastQualityParameters(metrics=("cpu_percent",), daily_days_back=30))[1]
+    assert rows["group", "all", "cpu_percent", "d", 29]["lead_last"] == 30
+
+
+def test_a_vm_that_went_away_is_counted(tmp_path):
+    """Only those that are left: whoever asks how good the forecasts were must know how many nobody can tell of."""
+    lake = Lake(tmp_path)
+    gone = hours_of(DAYS, 30, noise=1, seed=2)
+    gone[-24:] = np.nan
+    vms = {"vm-here": hours_of(DAYS, 30, noise=1), "vm-gone": gone}
+    write_samples(lake, {vm: {"cpu_percent": values} for vm, values in vms.items()}, DAYS)
+    store_forecasts(lake, 1)
+    rows = quality(lake)[1]
+    whole = rows["group", "all", "cpu_percent", "h", 1]
+    assert (whole["steps_forecast"], whole["steps"]) == (48, 24)
+    row = rows["entity", "vm-gone", "cpu_percent", "h", 1]
+    assert (row["status"], row["steps_forecast"], row["steps"], row["mae"]) == ("no_data", 24, 0, None)
+    assert row["reason"] == "nothing was measured at the steps that were forecast"
+
+
+def test_forecasts_of_other_parameters_are_told(tmp_path):
+    lake = Lake(tmp_path)
+    write_samples(lake, {"vm-1": {"cpu_percent": hours_of(DAYS, 30, noise=1)}}, DAYS)
+    store_forecasts(lake, 1)
+    store_forecasts(lake, 2, MADE.model_copy(update={"window_days": 21}))
+    store_forecasts(lake, 3, MADE.model_copy(update={"threads": 1}))
+    result, rows = quality(lake)
+    near, far = (rows["group", "all", "cpu_percent", "h", first] for first in (1, 25))
+    assert (near["forecast_days"], near["other_parameters_days"]) == (1, 0)
+    assert (far["forecast_days"], far["other_parameters_days"]) == (2, 1)
+    (note,) = result.facts.notes
+    assert note.endswith(f"among the scored ones: of {LAST_DAY - timedelta(2)}")
+
+
+def test_other_samples_than_the_forecasts_were_made_of_are_refused(lake):
+    with pytest.raises(InvalidInput, match=f"Name {SAMPLES.id} as its samples"):
+        quality(lake, samples=replace(SAMPLES, id="other-hours"))
+
+
 def test_rows_of_entities_can_be_left_out(lake):
     rows = quality(lake, ForecastQualityParameters(metrics=("cpu_percent",), per_entity=False))[1]
     assert {key[0] for key in rows} == {"group"}
@@ -127,6 +182,7 @@ def test_figures_are_those_of_a_plain_loop(seed):
     )  # fmt: skip
     found = figures(made, scored(made, hours, HOURLY, 12), np.zeros(size, np.int64), 1)
     error, naive_error, own_error, inside, loss, total, scaled = [], [], [], [], 0.0, 0.0, []
+    promised, kept = [], []
     for at in range(size):
         row, hour = hours[made.entity[at]], made.hour[at]
         truth = row[hour]
@@ -143,7 +199,13 @@ def test_figures_are_those_of_a_plain_loop(seed):
             off = truth - values[name][at]
             loss += max(share * off, (share - 1) * off) * 2 / 5
         total += abs(truth)
+        if not np.isnan(made.promise[at]):
+            promised.append(made.promise[at])
+            kept.append(error[-1])
     assert found["steps"][0] == len(error)
+    assert found["steps_forecast"][0] == size
+    assert found["promised_mae"][0] == pytest.approx(np.mean(promised))
+    assert found["relative_to_promise"][0] == pytest.approx(np.sum(kept) / np.sum(promised))
     assert found["mae"][0] == pytest.approx(np.mean(error))
     assert found["mase"][0] == pytest.approx(np.mean(scaled))
     assert found["relative_to_naive"][0] == pytest.approx(np.sum(own_error) / np.sum(naive_error))
@@ -167,7 +229,7 @@ def test_no_ratio_has_a_denominator_of_nothing():
     made = Made(np.zeros(1, np.int64), np.array([30]), np.array([1]), values, np.array([np.nan]))
     found = figures(made, scored(made, np.zeros((1, 48)), HOURLY, 1), np.zeros(1, np.int64), 1)
     assert found["mae"][0] == 0
-    for name in ("mase", "relative_to_naive", "weighted_quantile_loss", "promised_mase"):
+    for name in ("mase", "relative_to_naive", "weighted_quantile_loss", "promised_mae", "relative_to_promise"):
         assert np.isnan(found[name][0]), name
 
 

@@ -136,6 +136,54 @@ def test_sizes_of_the_inventory_bound_the_forecast_but_never_what_was_seen(lake)
     assert 1.5 * GIB < highest(bound, "vm-b") <= growing.max() * 1.0001
 
 
+def test_a_vm_that_was_made_smaller_is_bound_by_its_present_size(lake):
+    """What it used at its former size says nothing of what it can use now."""
+    use = hours_of(DAYS, 6 * GIB, noise=0.3 * GIB)
+    use[-240:] = 1.9 * GIB
+    write_samples(lake, {"vm-a": {"memory_bytes": use}}, DAYS)
+    write_inventory(lake, [("vm-a", 40, 2, 8, 10, "running"), ("vm-a", 10, 2, 2, 10, "running")])
+    table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})[1]
+    rows = chosen(table, entity_id="vm-a", metric="memory_bytes")
+    assert max(row["hi95"] for row in rows) <= 2 * GIB
+    total = chosen(table, entity_kind="tenant", metric="memory_bytes")
+    assert max(row["hi95"] for row in total) <= 2 * GIB
+
+
+def test_a_total_of_unknown_sizes_has_no_bound(lake):
+    growing = np.linspace(1, 2, DAYS * 24) * GIB
+    write_samples(lake, {"vm-a": {"memory_bytes": growing}, "vm-b": {"memory_bytes": growing}}, DAYS)
+    write_inventory(lake, [("vm-a", 40, 2, 2, 10, "running"), ("vm-b", 40, 2, None, 10, "running")])
+    table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})[1]
+    assert max(row["mean"] for row in chosen(table, entity_id="vm-a", metric="memory_bytes")) <= 2 * GIB
+    assert max(row["mean"] for row in chosen(table, entity_kind="tenant", metric="memory_bytes")) > 4.2 * GIB
+
+
+def test_silent_vms_have_a_row_and_no_forecast(lake):
+    """A VM that was switched off goes on for ever otherwise, and one that never spoke is forgotten."""
+    off = hours_of(DAYS, 10, noise=1)
+    off[-60:] = np.nan
+    write_samples(lake, {**busy_fleet(2), "vm-off": {"cpu_percent": off}}, DAYS)
+    write_inventory(lake, [("vm-off", 3, 2, 4, 10, "stopped"), ("vm-never", 40, 2, 4, 10, "running")])
+    table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})[1]
+    for freq in ("h", "d"):
+        (row,) = chosen(table, entity_id="vm-off", metric="cpu_percent", freq=freq)
+        assert (row["lead"], row["status"]) == (0, "insufficient_data")
+        assert row["reason"] == "no value in the last 60 hours: whether it goes on is not known"
+        (row,) = chosen(table, entity_id="vm-never", metric="cpu_percent", freq=freq)
+        assert (row["lead"], row["status"], row["coverage"]) == (0, "no_data", None)
+
+
+def test_vms_that_ended_are_no_gap_of_the_total(lake):
+    fleet = busy_fleet(10)
+    for number in range(4):
+        for values in fleet[f"vm-{number}"].values():
+            values[-25 * 24 :] = np.nan
+    write_samples(lake, fleet, DAYS)
+    total = chosen(made(lake)[1], entity_kind="tenant", metric="memory_bytes", freq="h")
+    assert len(total) == 48
+    assert total[0]["coverage"] == 1
+
+
 def test_order_of_rows_and_other_tenants_change_no_byte(lake, tmp_path):
     write_samples(lake, busy_fleet(), DAYS)
     alone = made(lake)[1]
@@ -170,6 +218,26 @@ def test_nodes_and_the_cluster_of_the_platform(lake):
     assert {row["mean"] for row in chosen(table, entity_kind="node", entity_id="n-1", metric="cpu_cores")} == {4}
     assert {row["mean"] for row in chosen(table, entity_kind="cluster", metric="cpu_cores")} == {10}
     assert {row["entity_id"] for row in chosen(table, entity_kind="cluster")} == {"all"}
+
+
+def test_nodes_and_the_cluster_are_bound_by_their_sizes(lake):
+    days = 28
+    rng = np.random.default_rng(0)
+    nodes = {f"n-{at}": (rng.uniform(8, 15.9, days), 16, rng.uniform(30, 63.9, days), 64) for at in range(2)}
+    write_nodes(lake, nodes, days)
+    parameters = ForecastsParameters(window_days=days, metrics=("cpu_cores", "memory_bytes"))
+    table = made(lake, parameters, {"samples": NODES}, "platform")[1]
+    for kind, cores in (("node", 16), ("cluster", 32)):
+        assert 0.8 * cores < max(row["hi95"] for row in chosen(table, entity_kind=kind, metric="cpu_cores")) <= cores
+    assert max(row["hi95"] for row in chosen(table, entity_kind="node", metric="memory_bytes")) <= 64 * GIB
+
+
+def test_a_tenant_has_the_sum_of_its_cores_over_the_nodes(lake):
+    nodes = {"n-1": ([4.0] * 15, 16, [8.0] * 15, 64), "n-2": ([6.0] * 15, 16, [9.0] * 15, 64)}
+    write_nodes(lake, nodes, 15, tenant="acme", scope="tenant")
+    parameters = ForecastsParameters(window_days=15, hourly_hours=2, daily_days=2, metrics=("cpu_cores",))
+    table = made(lake, parameters, {"samples": NODES})[1]
+    assert {(row["entity_id"], row["mean"]) for row in chosen(table, entity_kind="tenant")} == {("acme", 10)}
 
 
 def test_prophet_is_asked_for_totals_only_and_its_refusal_is_told(lake):

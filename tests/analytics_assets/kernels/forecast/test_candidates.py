@@ -10,7 +10,7 @@ def hours_ahead(series, horizon=168, origin_days=0, floor=0.0):
     """Return the forecasts by candidate, made `origin_days` days before the end of `series`, among other origins."""
     origins = np.array(sorted({0, 1, origin_days}))
     out = np.empty((len(origins), horizon, len(hourly.NAMES)))
-    hourly.hourly_candidates(np.asarray(series, float), origins, floor, out)
+    hourly.hourly_candidates(np.asarray(series, float), origins, floor, out, np.empty(len(origins)))
     return dict(zip(hourly.NAMES, out[origins.tolist().index(origin_days)].T, strict=True))
 
 
@@ -111,6 +111,8 @@ def test_no_candidate_is_below_its_floor():
     falling = np.linspace(50, 0.1, 28 * 24)
     falling[-3:] = 0
     assert min(values.min() for values in hours_ahead(falling).values()) >= 0
+    shrinking = days_ahead(np.linspace(50, 0.1, 56), 90)
+    assert shrinking["line"].min() == 0
     cold = hours_ahead(np.full(14 * 24, -5.0), floor=-np.inf)
     assert all(values == pytest.approx(-5) for values in cold.values())
 
@@ -131,3 +133,13 @@ def test_daily_level_has_a_memory():
     assert found["short_level"][50] == 50
     assert found["long_level"][50] == 10
     assert days_ahead(np.r_[series[:-1], np.nan], 90)["short_level"][0] == 50
+
+
+def test_lines_go_on_from_the_first_step_ahead():
+    """An off-by-one in the age of the values would lag one day behind at every lead."""
+    days = 20 + 0.5 * np.arange(56) + np.tile([0, 0, 0, 0, 0, 3, 3], 8)
+    truth = 20 + 0.5 * np.arange(56, 146) + np.tile([0, 0, 0, 0, 0, 3, 3], 13)[:90]
+    assert days_ahead(days, 90)["line"] == pytest.approx(truth, abs=1.0)
+    assert days_ahead(20 + 0.5 * np.arange(56), 90)["line"] == pytest.approx(20 + 0.5 * np.arange(56, 146), abs=0.2)
+    hours = 20 + np.arange(28 * 24) / 24
+    assert hours_ahead(hours)["line_profile"] == pytest.approx(20 + np.arange(28 * 24, 35 * 24) / 24, abs=0.1)

@@ -9,7 +9,7 @@ from analytics_assets.kernels.forecast.plan import DAILY, HOURLY
 from tests.analytics_assets.kernels.forecast.series import HOURS, daily_job, fleet, office_hours
 
 VALUES = ("mean", "lo80", "hi80", "lo95", "hi95")
-EVERYTHING = (*VALUES, "model", "backtest_mase", "status", "reason")
+EVERYTHING = (*VALUES, "backtest_mae", "model", "backtest_mase", "status", "reason")
 
 
 def rows_of(found, rows=slice(None)):
@@ -67,7 +67,7 @@ def test_the_fleet_helps_a_series_too_young_to_judge_its_rules():
     assert found.status[0] == "ok"
     assert np.isfinite(found.mean[0]).all()
     assert (found.hi80[0] > found.lo80[0]).all()
-    assert np.isnan(found.backtest_mase[0]) or found.backtest_mase[0] > 0
+    assert np.isnan(found.backtest_mae[1:]).sum() == 0
 
 
 def test_the_unit_does_not_matter():
@@ -205,3 +205,50 @@ def test_intervals_grow_beyond_the_leads_that_were_tried():
     found = forecast(walk, DAILY, 90)
     width = (found.hi80 - found.lo80).mean(axis=0)
     assert width[80] > width[20] > width[2]
+
+
+def growing(noise, seed, steps_per_day, days):
+    """Disks that fill at different speeds [series, step]."""
+    rng = np.random.default_rng(seed)
+    steps = days * steps_per_day
+    slopes = rng.uniform(0.3, 1.2, (40, 1))
+    return 20 + slopes * np.arange(steps) / steps_per_day + rng.normal(0, noise, (40, steps))
+
+
+@pytest.mark.parametrize(("plan", "horizon"), [(HOURLY, 168), (DAILY, 90)])
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+def test_steady_growth_is_followed_and_its_intervals_hold(plan, horizon, noise):
+    """Rules that repeat a level say of every filling disk that it stays as it is, and are sure of it."""
+    rows = growing(noise, 5, plan.steps_per_day, 56 + 90)
+    end = 56 * plan.steps_per_day
+    truth = rows[:, end : end + horizon]
+    found = forecast(rows[:, :end], plan, horizon)
+    last_value = np.abs(rows[:, end - 1 : end] - truth).mean()
+    assert np.abs(found.mean - truth).mean() < 0.3 * last_value
+    assert 0.7 <= ((truth >= found.lo80) & (truth <= found.hi80)).mean() <= 0.9
+    assert ((truth >= found.lo95) & (truth <= found.hi95)).mean() >= 0.88
+
+
+def test_one_growing_series_is_not_outvoted_by_a_flat_fleet():
+    rng = np.random.default_rng(6)
+    flat = 50 + rng.normal(0, 0.1, (60, 56))
+    growth = growing(0.1, 7, 1, 56 + 90)[0]
+    found = forecast(np.vstack([flat, growth[None, :56]]), DAILY, 90)
+    assert found.mean[60] == pytest.approx(growth[56:], abs=3)
+    assert np.abs(found.mean[:60] - 50).max() < 1
+    assert found.hi80[:60].max() < 51
+
+
+def test_the_promise_of_each_block_is_its_own():
+    """One promise for all leads is too high for the next day and too low for the last of a week."""
+    rng = np.random.default_rng(8)
+    walk = 500 + np.cumsum(rng.normal(0, 3, (40, 63 * 24)), axis=1)
+    found = forecast(walk[:, : 56 * 24], HOURLY, 168)
+    error = np.abs(found.mean - walk[:, 56 * 24 :])
+    for first, end in HOURLY.interval_blocks:
+        promised = found.backtest_mae[:, first:end].mean()
+        assert promised == pytest.approx(error[:, first:end].mean(), rel=0.35)
+    assert found.backtest_mae[:, 100].mean() > 2 * found.backtest_mae[:, 10].mean()
+    beyond = forecast(walk.reshape(40, -1, 24).mean(axis=2), DAILY, 40).backtest_mae
+    assert np.isfinite(beyond[:, :28]).all()
+    assert np.isnan(beyond[:, 28:]).all()

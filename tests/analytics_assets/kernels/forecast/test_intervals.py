@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analytics_assets.kernels.forecast.backtest import Layout, backtest
+from analytics_assets.kernels.forecast.backtest import Layout, backtest, try_candidates
 from analytics_assets.kernels.forecast.fleet import learn
 from analytics_assets.kernels.forecast.intervals import LAPLACE, learn_inflation, offsets, widened
 from analytics_assets.kernels.forecast.plan import DAILY, HOURLY
@@ -13,7 +13,7 @@ UNKNOWN = np.full((3, 4), np.nan)
 def record_of(rows, rehearsals=(0,), horizon=168):
     layout = Layout.of(HOURLY, horizon, rehearsals)
     fleet = np.zeros((len(rehearsals), len(layout.weight_blocks), len(HOURLY.candidates)))
-    return backtest(rows, HOURLY, layout, fleet), layout
+    return backtest(rows, try_candidates(rows, HOURLY, layout), HOURLY, layout, fleet), layout
 
 
 def test_hours_with_larger_errors_have_wider_intervals():
@@ -63,7 +63,8 @@ def test_inflation_never_narrows_and_is_bounded():
 
 def test_one_series_is_a_fleet():
     """A tenant with a single VM has nothing to shrink towards but itself."""
-    fleet = learn(daily_job(noise=5)[None], HOURLY, 168, 1)
+    fleet, record = learn(daily_job(noise=5)[None], HOURLY, 168, 1)
+    assert record.forecast.shape == (1, 4, 168)
     assert np.isfinite(fleet.ratios).all()
     assert np.isfinite(fleet.quantiles).all()
     assert ((fleet.inflation >= 1) & (fleet.inflation <= 3)).all()
@@ -71,5 +72,5 @@ def test_one_series_is_a_fleet():
 
 def test_far_daily_blocks_take_the_factors_of_the_last_one_known():
     rng = np.random.default_rng(3)
-    fleet = learn(rng.normal(50, 5, (20, 56)), DAILY, 90, 1)
+    fleet, _ = learn(rng.normal(50, 5, (20, 56)), DAILY, 90, 1)
     assert fleet.inflation[3:].tolist() == [fleet.inflation[2].tolist()] * 2

@@ -14,8 +14,9 @@ DAYS = 70
 
 
 def growth():
-    """A steady line with a little noise: what rules that repeat a level cannot follow."""
-    return 100 + 5.0 * np.arange(DAYS) + np.random.default_rng(0).normal(0, 1, DAYS)
+    """Growth that began after a third of the history: the slope of all of it is too small."""
+    days = np.arange(DAYS)
+    return 100 + 5.0 * np.maximum(days - 23, 0) + np.random.default_rng(0).normal(0, 1, DAYS)
 
 
 def test_it_is_chosen_where_it_was_better_and_kept_out_where_not():
@@ -25,7 +26,7 @@ def test_it_is_chosen_where_it_was_better_and_kept_out_where_not():
     found, choices = with_prophet(ours, history, END_MS, DAILY, 14, [0, 1])
     assert choices[0].chosen
     assert found.model[0] == "prophet"
-    assert found.mean[0] == pytest.approx(100 + 5.0 * (DAYS + np.arange(14)), rel=0.05)
+    assert found.mean[0] == pytest.approx(100 + 5.0 * (DAYS - 23 + np.arange(14)), rel=0.05)
     assert (found.lo95[0] <= found.lo80[0]).all()
     assert (found.lo80[0] <= found.mean[0]).all()
     assert (found.mean[0] <= found.hi80[0]).all()
@@ -74,3 +75,13 @@ def test_it_says_nothing_even_at_first_use():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_both_engines_keep_to_the_capacity():
+    history = np.minimum(growth() / 350 * 99, 100)[None]
+    capacity = np.array([100.0])
+    ours = forecast(history, DAILY, 90, capacity=capacity)
+    found, choices = with_prophet(ours, history, END_MS, DAILY, 90, [0], capacity)
+    assert choices[0].chosen
+    assert found.mean.max() == 100
+    assert max(getattr(found, name).max() for name in ("lo95", "lo80", "hi80", "hi95")) <= 100
