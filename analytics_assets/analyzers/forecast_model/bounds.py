@@ -32,9 +32,7 @@ class Sizes:
         return cls(np.full(entities, np.nan), np.full(entities, np.iinfo(np.int64).min))
 
 
-def sizes_of(
-    entity: NDArray[np.int64], ts_ms: NDArray[np.int64], values: NDArray[np.float64], entities: int
-) -> Sizes:  # fmt: skip
+def sizes_of(entity: NDArray[np.int64], ts_ms: NDArray[np.int64], values: NDArray[np.float64], entities: int) -> Sizes:
     """Return the last of the `values` above 0 of each entity (-1: of none), and since when it was that.
 
     A size that never changed has been that for ever. Rows may come in any order.
@@ -44,7 +42,8 @@ def sizes_of(
     order = known[np.lexsort((known, ts_ms[known], entity[known]))]
     who, value = entity[order], values[order]
     found.size[who] = value
-    changed = np.r_[False, (who[1:] == who[:-1]) & (np.abs(value[1:] - value[:-1]) > SAME_SHARE * value[1:])]
+    changed = np.zeros(len(order), np.bool_)
+    changed[1:] = (who[1:] == who[:-1]) & (np.abs(value[1:] - value[:-1]) > SAME_SHARE * value[1:])
     found.since_ms[who[changed]] = ts_ms[order][changed]
     return found
 

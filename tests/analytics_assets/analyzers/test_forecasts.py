@@ -276,3 +276,12 @@ def test_the_stored_file_is_small(lake, tmp_path):
     lake.write(TABLE, place.partition, result.data, result.facts)
     path = next((tmp_path / "lake").rglob("forecasts/*.parquet"))
     assert path.stat().st_size < 30 * result.data.num_rows
+
+
+def test_an_inventory_without_a_size_bounds_nothing(lake):
+    """Stops a tenant whose inventory knows no size, as one without an inventory has, from failing the day."""
+    write_samples(lake, busy_fleet(1), DAYS)
+    for ago in range(DAYS):
+        write_inventory(lake, [("vm-0", 40, None, None, None, "running")], day=LAST_DAY - timedelta(ago))
+    _, table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})
+    assert {row["status"] for row in chosen(table, entity_id="vm-0", metric="memory_bytes")} == {"ok"}
