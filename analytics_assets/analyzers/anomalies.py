@@ -27,9 +27,9 @@ from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParamet
 from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, peer_hours, peer_rows
 from analytics_assets.analyzers.anomaly_model.table import TABLE
 from analytics_assets.analyzers.anomaly_model.together_rows import together_rows
-from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import coverage_of
+from analytics_assets.measured_metrics import measured_metrics
 
 FIRST_DAYS = 2
 """An entity without a sample on the day and the day before it is gone: it has no row."""

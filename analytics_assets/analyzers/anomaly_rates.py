@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.rates import Tally, tally
 from analytics_assets.analyzers.anomaly_model.table import TOGETHER
-from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Component, Input, NoParameters, Result, Workplace
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, positions
+from analytics_assets.measured_metrics import measured_metrics
 from resources.lake.table import ENTITY, Column, Table
 
 STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")

@@ -47,15 +47,11 @@ from analytics_assets.analyzers.capacity_model.what_if import Subject, rows_by_s
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import has_recent, sample_counts
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, entity_ids, locate, place, row_quantile
-from resources.lake.table import ENTITY, Column, Table
+from resources.lake.table import ENTITY, Column, Table, number
 from resources.partition import PLATFORM
 
 CLUSTER = "all"
 LEVELS = ("critical", "immediate", "warning", "ok", "unknown")
-
-
-def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
 
 
 TABLE = Table(
@@ -81,53 +77,53 @@ TABLE = Table(
             "how full it is by utilization_percent; unknown without an answer",
             values=("ok", "warning", "critical", "unknown"),
         ),
-        _number("physical", "size at the day's end (tenant: of its VMs, stopped ones too)", minimum=0),
-        _number("usable", "physical less the reserve for failures and the buffer", minimum=0),
-        _number("allocated", "sizes of the VMs of the tenant, on the node or cluster, stopped ones too", minimum=0),
-        _number("allocation_limit", "what may be allocated of it: physical less the reserve, times a ratio", minimum=0),
-        _number("allocation_remaining", "allocation_limit less allocated, at least 0", minimum=0),
-        _number("committed", "what committed scenarios add to demand_p95 once they have begun; below 0: take off"),
-        _number("demand_mean", "mean of the last 7 days", minimum=0),
-        _number(
+        number("physical", "size at the day's end (tenant: of its VMs, stopped ones too)", minimum=0),
+        number("usable", "physical less the reserve for failures and the buffer", minimum=0),
+        number("allocated", "sizes of the VMs of the tenant, on the node or cluster, stopped ones too", minimum=0),
+        number("allocation_limit", "what may be allocated of it: physical less the reserve, times a ratio", minimum=0),
+        number("allocation_remaining", "allocation_limit less allocated, at least 0", minimum=0),
+        number("committed", "what committed scenarios add to demand_p95 once they have begun; below 0: take off"),
+        number("demand_mean", "mean of the last 7 days", minimum=0),
+        number(
             "demand_p95", "95th percentile of the last 7 days' hourly p95 (tenant: hourly sums of the means)", minimum=0
         ),
-        _number("demand_peak", "highest of the window (tenant: of the sums of the VMs' maxima, a bound)", minimum=0),
-        _number("utilization_percent", "demand_p95 of physical", "percent", minimum=0),
-        _number("slope_per_day", "robust slope of the daily p95, in the row's unit per day"),
+        number("demand_peak", "highest of the window (tenant: of the sums of the VMs' maxima, a bound)", minimum=0),
+        number("utilization_percent", "demand_p95 of physical", "percent", minimum=0),
+        number("slope_per_day", "robust slope of the daily p95, in the row's unit per day"),
         Column(
             "direction",
             ENTITY,
             "which way the daily p95 moves",
             values=("rising", "falling", "stable", "unknown"),
         ),
-        _number("projected_30d", "expected daily p95 in 30 days; the level where there is no trend", minimum=0),
-        _number("projected_30d_high", "upper bound of the daily p95 in 30 days", minimum=0),
-        _number(
+        number("projected_30d", "expected daily p95 in 30 days; the level where there is no trend", minimum=0),
+        number("projected_30d_high", "upper bound of the daily p95 in 30 days", minimum=0),
+        number(
             "time_remaining_days_expected",
             "days until the expected daily p95 exceeds usable: 0 already, null not within the horizon",
             "days",
             minimum=0,
         ),
-        _number(
+        number(
             "time_remaining_days_conservative",
             "days until the bound of a growing demand exceeds usable: 0 already, null not within the horizon",
             "days",
             minimum=0,
         ),
         Column("horizon_days", pa.int32(), "how far the projection looks ahead", unit="days"),
-        _number(
+        number(
             "capacity_remaining",
             "usable less the highest expected daily p95 of the next 3 days and less what is committed",
             minimum=0,
         ),
-        _number(
+        number(
             "average_vms_fit",
             "VMs as the average one that runs, that fit into what remains and may be allocated",
             minimum=0,
         ),
-        _number("profile_vms_fit", "VMs of the profile's size that fit, if one is set", minimum=0),
-        _number("recommended_total", "size that lasts through the warning time and 30 days by the bound", minimum=0),
-        _number(
+        number("profile_vms_fit", "VMs of the profile's size that fit, if one is set", minimum=0),
+        number("recommended_total", "size that lasts through the warning time and 30 days by the bound", minimum=0),
+        number(
             "size_needed",
             "of a VM's CPU and memory: what its peaks need, and the bound of the next 30 days; a resize goes by it",
             minimum=0,
@@ -136,7 +132,7 @@ TABLE = Table(
         Column("size_reason", pa.string(), "why it is in that class, with figures", nullable=True),
         Column("window_days", pa.int32(), "length of the window", unit="days", minimum=1),
         Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
-        _number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
+        number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
     ),
     primary_key=("entity_kind", "entity_id", "resource", "scenario"),
     measured=True,

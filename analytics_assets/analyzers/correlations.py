@@ -37,17 +37,13 @@ from analytics_assets.analyzers.correlation_model.sources import (
     tenants_samples,
 )
 from analytics_assets.analyzers.correlation_model.unanswered import STATUSES, named, unanswered
-from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.matrix import HOUR_MS, Grid
-from resources.lake.table import ENTITY, Column, Table
+from analytics_assets.measured_metrics import measured_metrics
+from resources.lake.table import ENTITY, Column, Table, number
 from resources.partition import PLATFORM
 
 KINDS = ("vm_metrics", "vm_vm", "vm_node", "node_metrics", "node_node")
-
-
-def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
 
 
 TABLE = Table(
@@ -66,13 +62,13 @@ TABLE = Table(
         Column("status", ENTITY, "whether there is an answer", values=("ok", *STATUSES)),
         Column("reason", pa.string(), "why there is no answer", nullable=True),
         Column("lag_seconds", pa.int64(), "by how much the second follows the first", "seconds", True, minimum=0),
-        _number("coefficient", "correlation of the residuals at the lag", minimum=-1, maximum=1),
+        number("coefficient", "correlation of the residuals at the lag", minimum=-1, maximum=1),
         Column("steps_shared", pa.int64(), "steps that both have at the lag", nullable=True, minimum=0),
-        _number("steps_effective", "independent steps that the shared ones are worth", minimum=0),
-        _number("q_value", "least false discovery rate at which the pair counts", minimum=0, maximum=1),
+        number("steps_effective", "independent steps that the shared ones are worth", minimum=0),
+        number("q_value", "least false discovery rate at which the pair counts", minimum=0, maximum=1),
         Column("pairs_tested", pa.int64(), "pairs that were tested together with it", nullable=True, minimum=0),
         Column("window_days", pa.int32(), "length of the window", "days", minimum=1),
-        _number("coverage", "lower share of the two of steps with samples", minimum=0, maximum=1),
+        number("coverage", "lower share of the two of steps with samples", minimum=0, maximum=1),
     ),
     primary_key=(
         "kind", "first_tenant", "first_id", "first_metric", "second_tenant", "second_id", "second_metric",

@@ -28,24 +28,20 @@ from analytics_assets.analyzers.trend_figures import MetricTrendsParameters, Sam
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
 from analytics_assets.kernels.matrix import HOUR_MS, Grid, entity_ids, locate, place
-from resources.errors import InvalidInput
-from resources.lake.table import ENTITY, Column, Table
+from analytics_assets.measured_metrics import measured_metrics
+from resources.lake.table import ENTITY, Column, Table, number
 
 DIRECTIONS = ("rising", "falling", "stable", "unknown")
 STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")
-
-
-def _number(name: str, description: str, **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, nullable=True, **limits)
 
 
 def _forecasts() -> tuple[Column, ...]:
     columns = []
     for name, ahead in (("next_hour", "next hour"), ("next_day", "next 24 hours"), ("next_week", "next 168 hours")):
         columns += [
-            _number(name, f"expected mean of the {ahead}, in the metric's unit", minimum=0),
-            _number(f"{name}_low", f"lower end of the 80 % interval of the mean of the {ahead}", minimum=0),
-            _number(f"{name}_high", f"upper end of the 80 % interval of the mean of the {ahead}", minimum=0),
+            number(name, f"expected mean of the {ahead}, in the metric's unit", minimum=0),
+            number(f"{name}_low", f"lower end of the 80 % interval of the mean of the {ahead}", minimum=0),
+            number(f"{name}_high", f"upper end of the 80 % interval of the mean of the {ahead}", minimum=0),
         ]
     return tuple(columns)
 
@@ -64,14 +60,14 @@ TABLE = Table(
         Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
         Column("samples_seen", pa.int64(), "samples of the metric in the window", minimum=0),
         Column("samples_expected", pa.int64(), "samples expected since the entity's first one", minimum=0),
-        _number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
-        _number("level", "median of the last 7 daily means, in the metric's unit"),
-        _number("slope_per_day", "robust slope, in the metric's unit per day"),
-        _number("slope_low_per_day", "lower end of the slope's 95 % interval"),
-        _number("slope_high_per_day", "upper end of the slope's 95 % interval"),
-        _number("change_over_window", "slope times the days from the first to the last used one, both counted"),
-        _number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
-        _number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
+        number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
+        number("level", "median of the last 7 daily means, in the metric's unit"),
+        number("slope_per_day", "robust slope, in the metric's unit per day"),
+        number("slope_low_per_day", "lower end of the slope's 95 % interval"),
+        number("slope_high_per_day", "upper end of the slope's 95 % interval"),
+        number("change_over_window", "slope times the days from the first to the last used one, both counted"),
+        number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
+        number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
         Column("direction", ENTITY, "which way the metric moves over the window", values=DIRECTIONS),
         Column(
             "hourly_days",
@@ -81,13 +77,13 @@ TABLE = Table(
             nullable=True,
             minimum=1,
         ),
-        _number("hourly_slope_per_day", "robust slope of the hours, each against the same hour of other days"),
-        _number("hourly_slope_low_per_day", "lower end of the hourly slope's 95 % interval"),
-        _number("hourly_slope_high_per_day", "upper end of the hourly slope's 95 % interval"),
-        _number("hourly_p_value", "probability of such an order of the hours without a trend", minimum=0, maximum=1),
+        number("hourly_slope_per_day", "robust slope of the hours, each against the same hour of other days"),
+        number("hourly_slope_low_per_day", "lower end of the hourly slope's 95 % interval"),
+        number("hourly_slope_high_per_day", "upper end of the hourly slope's 95 % interval"),
+        number("hourly_p_value", "probability of such an order of the hours without a trend", minimum=0, maximum=1),
         Column("change_point_count", pa.int32(), "changes of the level in the window", nullable=True, minimum=0),
         Column("change_point_day", pa.date32(), "first day after the largest change of the level", nullable=True),
-        _number("change_point_height", "by how much the level changed there, in the metric's unit"),
+        number("change_point_height", "by how much the level changed there, in the metric's unit"),
         Column(
             "change_points",
             pa.string(),
@@ -113,23 +109,6 @@ def trends_table(entity_kind: str, entities: Sequence[str], columns: Sequence[Ma
         joined = np.concatenate([part[column.name] for part in columns])
         arrays[column.name] = pa.array(joined, column.given_as, from_pandas=True)
     return pa.table(arrays)
-
-
-def measured_metrics(table: Table, wanted: Sequence[str] = ()) -> dict[str, str]:
-    """Return the metrics that `table` measures (stem -> unit), or those `wanted` of them.
-
-    Raises:
-        InvalidInput: a wanted metric is not measured; the message names those that are.
-    """
-    measured = {
-        column.name.removesuffix("_mean"): column.unit for column in table.columns if column.name.endswith("_mean")
-    }
-    for name in wanted:
-        if name not in measured:
-            raise InvalidInput(
-                f"metric {name!r} is not measured by table {table.name}. Metrics there: {', '.join(measured)}."
-            )
-    return {name: measured[name] for name in wanted or measured}
 
 
 def compute(workplace: Workplace, parameters: MetricTrendsParameters) -> Result:

@@ -42,7 +42,7 @@ from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
 from analytics_assets.kernels.matrix import Grid, locate, place, row_mean, row_quantile
 from resources.errors import InvalidInput
-from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+from resources.lake.table import ENTITY, TIMESTAMP, Column, Table, number
 from resources.partition import DAY_MS, PLATFORM
 
 ACTIONS = ("resize", "reclaim", "move", "add_capacity", "none")
@@ -51,18 +51,14 @@ CLASSES = (
 )  # fmt: skip
 
 
-def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
-
-
 def _text(name: str, description: str) -> Column:
     return Column(name, pa.string(), description, nullable=True)
 
 
 def _from_to(name: str, what: str, unit: str) -> tuple[Column, Column]:
     return (
-        _number(f"{name}_from", f"{what} now", unit, minimum=0),
-        _number(f"{name}_to", f"{what} as recommended; 0 where all is given back", unit, minimum=0),
+        number(f"{name}_from", f"{what} now", unit, minimum=0),
+        number(f"{name}_to", f"{what} as recommended; 0 where all is given back", unit, minimum=0),
     )
 
 
@@ -101,7 +97,7 @@ TABLE = Table(
         _text("flavor_to", "recommended flavour; null for a free size"),
         _text("node_from", "node the VM runs on"),
         _text("node_to", "node to move it to"),
-        _number(
+        number(
             "cpu_minutes_above",
             "minutes above the CPU of the recommended size (its own, if it stays) in the replayed hours; an estimate "
             "from each hour's mean, 95th percentile and maximum, up to three times off where load comes and goes "
@@ -109,7 +105,7 @@ TABLE = Table(
             "min",
             minimum=0,
         ),
-        _number("memory_minutes_above", "the same of its memory", "min", minimum=0),
+        number("memory_minutes_above", "the same of its memory", "min", minimum=0),
         Column(
             "replay_hours",
             pa.int32(),
@@ -119,13 +115,13 @@ TABLE = Table(
             minimum=0,
         ),
         Column("worst_hour", TIMESTAMP, "begin of the hour in which that size is fullest, UTC", nullable=True),
-        _number("worst_hour_percent", "highest CPU or memory use in that hour, of that size", "percent", minimum=0),
-        _number("monthly_savings", "what it saves in a month by the price list; below 0: costs"),
+        number("worst_hour_percent", "highest CPU or memory use in that hour, of that size", "percent", minimum=0),
+        number("monthly_savings", "what it saves in a month by the price list; below 0: costs"),
         _text("currency", "currency of the savings"),
         _text("savings_reason", "why there are no savings"),
         Column("valid_until", TIMESTAMP, "when it is to be made anew, UTC"),
         Column("days_used", pa.int32(), "days with enough hours to count", unit="days", minimum=0),
-        _number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
+        number("coverage", "samples seen over samples expected while running", minimum=0, maximum=1),
         Column("evidence", pa.string(), "what was compared with what, in figures"),
     ),
     primary_key=("entity_kind", "entity_id", "resource"),

@@ -29,23 +29,19 @@ from analytics_assets.analyzers.correlation_model.sources import (
     read_source,
     tenants_samples,
 )
-from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.analyzers.suspect_model.neighbourhood import Fleet, Member, fixed, fleet
 from analytics_assets.analyzers.suspect_model.parameters import SuspectsParameters
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.matrix import Grid
 from analytics_assets.kernels.root_cause.incident import MINIMUM_REFERENCE_STEPS
 from analytics_assets.kernels.root_cause.suspects import Suspect, rank_suspects
-from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+from analytics_assets.measured_metrics import measured_metrics
+from resources.lake.table import ENTITY, TIMESTAMP, Column, Table, number
 from resources.partition import DAY_MS, PLATFORM, Partition
 
 KINDS = ("vm", "node", "tier")
 INCIDENT_KEY = ("entity_kind", "entity_id", "metric", "start")
 INCIDENT_COLUMNS = ("kind", "status", "entity_kind", "entity_id", "metric", "start", "began", "end", "score")
-
-
-def _number(name: str, description: str, **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, nullable=True, **limits)
 
 
 TABLE = Table(
@@ -65,17 +61,17 @@ TABLE = Table(
         Column("suspect_tenant", ENTITY, "tenant of the suspect", nullable=True),
         Column("suspect_id", ENTITY, "the suspect", nullable=True),
         Column("suspect_metric", ENTITY, "its metric that shows it most", nullable=True),
-        _number("score", "relevance less what it gives off to what it depends on, higher is likelier"),
-        _number("agreement", "agreement of its metric with the alarming one over the incident", minimum=0, maximum=1),
-        _number("before", "median of its metric right before the incident, in the metric's unit"),
-        _number("during", "median of its metric in the incident, in the metric's unit"),
-        _number("change", "change of its metric: half at twice its usual step", minimum=0, maximum=1),
-        _number("entity_change", "mean change of the kinds of its metrics", minimum=0, maximum=1),
+        number("score", "relevance less what it gives off to what it depends on, higher is likelier"),
+        number("agreement", "agreement of its metric with the alarming one over the incident", minimum=0, maximum=1),
+        number("before", "median of its metric right before the incident, in the metric's unit"),
+        number("during", "median of its metric in the incident, in the metric's unit"),
+        number("change", "change of its metric: half at twice its usual step", minimum=0, maximum=1),
+        number("entity_change", "mean change of the kinds of its metrics", minimum=0, maximum=1),
         Column("onset", TIMESTAMP, "when its metric left its usual range; null: it did not", nullable=True),
         Column("distance", pa.int32(), "dependencies from the incident's entity to it", nullable=True, minimum=0),
         Column("evidence", pa.string(), "all that in words", nullable=True),
         Column("candidates", pa.int32(), "entities that were ranked", minimum=0),
-        _number("coverage", "share of the incident's steps in which its metric has samples", minimum=0, maximum=1),
+        number("coverage", "share of the incident's steps in which its metric has samples", minimum=0, maximum=1),
     ),
     primary_key=("entity_kind", "entity_tenant", "entity_id", "metric", "start", "rank"),
     measured=True,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.kernels.matrix import row_median
+from analytics_assets.kernels.slope import MAD_TO_SD
 
 MINIMUM_DAYS = 4
 """Days of a group, below which a profile of its own would be the days themselves."""
@@ -21,7 +22,6 @@ DAYS_FOR_EVERY_WEEKDAY = 28
 CLIP_SDS = 5.0
 """Residuals are clipped at this many of their robust standard deviations: one spike in common is one coincidence."""
 
-MAD_TO_SD = 1.4826
 
 Floats = NDArray[np.floating[Any]]
 

@@ -57,6 +57,11 @@ class Column:
         return pa.field(self.name, self.type, self.nullable, about)
 
 
+def number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
+    """Return a column of float64 that may be null: a figure that a row may have no answer for."""
+    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
+
+
 @dataclass(frozen=True)
 class Table:
     """A declared table. `description` says what one row is.

@@ -122,6 +122,27 @@ class Event:
     goes_on: bool
     alike: Recurrence
 
+    def duration_ms(self, span: Span) -> int:
+        return (self.last - self.first + 1) * span.grid.step_ms
+
+
+def event_fields(event: Event, score: NDArray[np.float64], present: NDArray[np.bool_], span: Span) -> dict[str, Any]:
+    """Return what the row of any event says of when it was and how bad; `score` and `present` are by kept step."""
+    begin_ms, highest = int(span.kept_ms[event.first]), float(score[event.peak])
+    first_today = max(event.first, span.day_step - span.first_step)
+    return {
+        "status": "ok",
+        "start": max(begin_ms, span.day_ms),
+        "end": begin_ms + event.duration_ms(span),
+        "began": begin_ms if begin_ms < span.day_ms else None,
+        "ongoing": event.goes_on,
+        "severity": severity(highest, event.duration_ms(span)),
+        "score": highest,
+        "peak": int(span.kept_ms[event.peak]),
+        "points": int(np.count_nonzero(present[first_today : event.last + 1])),
+        "days_alike": event.alike.any_time,
+    }
+
 
 def _events(values: NDArray[np.float32], scores: Scores, span: Span, parameters: AnomaliesParameters) -> list[Event]:
     """Return the events of the kept steps, the highest of those that are one event, in the order of time."""
@@ -174,37 +195,24 @@ def _unanswered_row(judged: Judged, row: int, span: Span) -> dict[str, Any]:
 
 
 def _event_row(judged: Judged, row: int, scores: Scores, event: Event, span: Span) -> dict[str, Any]:
-    begin_ms, peak_ms = int(span.kept_ms[event.first]), int(span.kept_ms[event.peak])
-    end_ms = int(span.kept_ms[event.last]) + span.grid.step_ms
-    score = float(scores.score[event.peak])
     value = float(judged.values[row, span.first_step + event.peak])
     expected, low, high = (float(part[event.peak]) for part in (scores.expected, scores.low, scores.high))
-    first_today = max(event.first, span.day_step - span.first_step)
-    alike = event.alike
+    alike, fields = event.alike, event_fields(event, scores.score, ~np.isnan(scores.excess), span)
     return {
+        **fields,
         "kind": "metric",
         "metric": judged.metric,
         "unit": judged.unit,
-        "status": "ok",
-        "start": max(begin_ms, span.day_ms),
-        "end": end_ms,
-        "began": begin_ms if begin_ms < span.day_ms else None,
-        "ongoing": event.goes_on,
-        "severity": severity(score, end_ms - begin_ms),
-        "score": score,
-        "peak": peak_ms,
         "direction": "up" if scores.excess[event.peak] > 0 else "down",
         "value": value,
         "expected": expected,
         "low": low,
         "high": high,
-        "points": int(np.count_nonzero(~np.isnan(scores.excess[first_today : event.last + 1]))),
         "history_days": float(judged.history_days[row]),
-        "days_alike": alike.any_time,
         "why": (
-            f"{quantity(value, judged.unit)} at {clock(peak_ms)}, where "
+            f"{quantity(value, judged.unit)} at {clock(fields['peak'])}, where "
             f"{quantity(max(low, 0.0), judged.unit)} to {quantity(high, judged.unit)} was usual; "
-            f"{duration(end_ms - begin_ms)} at least half as far out; on {alike.any_time} of the {alike.days} "
+            f"{duration(event.duration_ms(span))} at least half as far out; on {alike.any_time} of the {alike.days} "
             "days before it was, at a time at which that is not the rule"
         ),
     }

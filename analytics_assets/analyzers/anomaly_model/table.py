@@ -1,17 +1,11 @@
 """The table of anomalies."""
 
-from typing import Any
-
 import pyarrow as pa
 
-from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
+from resources.lake.table import ENTITY, TIMESTAMP, Column, Table, number
 
 TOGETHER = "*"
 """What stands for the metric in a row about all metrics of an entity."""
-
-
-def _number(name: str, description: str, unit: str = "", **limits: Any) -> Column:
-    return Column(name, pa.float64(), description, unit, nullable=True, **limits)
 
 
 TABLE = Table(
@@ -39,19 +33,19 @@ TABLE = Table(
         Column("began", TIMESTAMP, "when it really began, if on the day before", nullable=True),
         Column("ongoing", pa.bool_(), "whether it had not been over for a quarter of an hour by the end of the data"),
         Column("severity", ENTITY, "by peak and duration", nullable=True, values=("low", "medium", "high")),
-        _number("score", "highest score; 1 is the alarm line of every metric", minimum=0),
+        number("score", "highest score; 1 is the alarm line of every metric", minimum=0),
         Column("peak", TIMESTAMP, "bucket of the highest score", nullable=True),
         Column("direction", ENTITY, "on which side of what was expected", nullable=True, values=("up", "down")),
-        _number("value", "value at the peak, in the metric's unit (peer: the VM's median of the day)"),
-        _number("expected", "what was expected there (peer: the peers' median)"),
-        _number("low", "lowest value that would have been usual there"),
-        _number("high", "highest value that would have been usual there"),
+        number("value", "value at the peak, in the metric's unit (peer: the VM's median of the day)"),
+        number("expected", "what was expected there (peer: the peers' median)"),
+        number("low", "lowest value that would have been usual there"),
+        number("high", "highest value that would have been usual there"),
         Column(
             "metrics", pa.string(), "metrics that explain it, the most telling first, with their share", nullable=True
         ),
         Column("peers", pa.int64(), "other VMs that it was compared with", nullable=True, minimum=0),
         Column("points", pa.int64(), "buckets with samples in the interval", minimum=0),
-        _number("history_days", "samples before the day that it was judged by, in days' worth of them", "days"),
+        number("history_days", "samples before the day that it was judged by, in days' worth of them", "days"),
         Column(
             "days_alike",
             pa.int64(),
@@ -61,7 +55,7 @@ TABLE = Table(
         ),
         Column("samples_seen", pa.int64(), "samples of the entity on the day", minimum=0),
         Column("samples_expected", pa.int64(), "samples expected of it on the day", minimum=0),
-        _number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
+        number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
         Column("why", pa.string(), "the finding in a sentence", nullable=True),
     ),
     primary_key=("entity_kind", "entity_id", "kind", "metric", "start"),

@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.analyzers.anomaly_model.metric_rows import QUIET_STEPS, Event, Judged, Span, clock, duration
+from analytics_assets.analyzers.anomaly_model.metric_rows import (
+    QUIET_STEPS,
+    Event,
+    Judged,
+    Span,
+    clock,
+    duration,
+    event_fields,
+)
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.table import TOGETHER
 from analytics_assets.kernels.anomaly.extent import extent
-from analytics_assets.kernels.anomaly.intervals import intervals, severity
+from analytics_assets.kernels.anomaly.intervals import intervals
 from analytics_assets.kernels.anomaly.multivariate import explaining_metrics, multivariate_scores
 from analytics_assets.kernels.anomaly.recurrence import days_alike
 from analytics_assets.kernels.anomaly.scores import Scores
@@ -81,29 +89,17 @@ def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: 
 def _row(
     event: Event, score: NDArray[np.float64], shares: Sequence[tuple[str, float]], history_days: float, span: Span
 ) -> dict[str, Any]:
-    begin_ms, peak_ms = int(span.kept_ms[event.first]), int(span.kept_ms[event.peak])
-    end_ms = int(span.kept_ms[event.last]) + span.grid.step_ms
-    highest = float(score[event.peak])
+    fields = event_fields(event, score, ~np.isnan(score), span)
     metrics = ", ".join(f"{metric} {share:.0%}" for metric, share in shares)
-    first_today = max(event.first, span.day_step - span.first_step)
     return {
+        **fields,
         "kind": "together",
         "metric": TOGETHER,
         "unit": "",
-        "status": "ok",
-        "start": max(begin_ms, span.day_ms),
-        "end": end_ms,
-        "began": begin_ms if begin_ms < span.day_ms else None,
-        "ongoing": event.goes_on,
-        "severity": severity(highest, end_ms - begin_ms),
-        "score": highest,
-        "peak": peak_ms,
         "metrics": metrics,
-        "points": int(np.count_nonzero(~np.isnan(score[first_today : event.last + 1]))),
         "history_days": history_days,
-        "days_alike": event.alike.any_time,
         "why": (
-            f"its metrics together were {highest:.1f} times their alarm line at {clock(peak_ms)}, most of all "
-            f"{metrics}; {duration(end_ms - begin_ms)} at least half as far"
+            f"its metrics together were {fields['score']:.1f} times their alarm line at {clock(fields['peak'])}, most "
+            f"of all {metrics}; {duration(event.duration_ms(span))} at least half as far"
         ),
     }

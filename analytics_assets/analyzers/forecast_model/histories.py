@@ -19,10 +19,10 @@ from analytics_assets.analyzers.forecast_model.bounds import (
     total_bound,
 )
 from analytics_assets.analyzers.forecast_model.totals import ADDITIVE_UNITS, summed
-from analytics_assets.analyzers.metric_trends import measured_metrics
 from analytics_assets.components import Workplace
 from analytics_assets.kernels.coverage import SampleCounts, sample_counts
 from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY, Grid, entity_ids, locate, place, positions, row_mean
+from analytics_assets.measured_metrics import measured_metrics
 from resources.partition import PLATFORM
 
 ENTITY_KINDS = ("vm", "node", "tenant", "cluster")

@@ -19,6 +19,7 @@ import numpy as np
 from analytics_assets.kernels.forecast.backtest import Floats
 from analytics_assets.kernels.forecast.forecasts import Forecasts, forecast
 from analytics_assets.kernels.forecast.plan import Plan
+from resources.partition import DAY_MS
 
 NAME = "prophet"
 SEED = 0
@@ -28,7 +29,6 @@ ORIGIN_DAYS = (7, 14, 21)
 SHORTEST_DAYS = 21
 """Days with values before the earliest origin that a comparison needs: three weeks of the weekly season."""
 
-DAY_MS = 86_400_000
 CHANGED = ("mean", "lo80", "hi80", "lo95", "hi95", "model", "backtest_mase", "backtest_mae")
 LOGGERS = ("prophet", "prophet.plot", "cmdstanpy")
 

@@ -12,10 +12,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics_assets.kernels.matrix import HOUR_MS
 from analytics_assets.kernels.sizing.peaks import sample_peaks
 from analytics_assets.kernels.sizing.rule import RULE, SizeRule, fitting_sizes
+from resources.partition import DAY_MS
 
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 ORIGIN_DAYS = 7
 """Between two of the earlier days at which the rule is tried, before the first, and after the last."""
 

@@ -5,9 +5,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics_assets.kernels.matrix import entity_ids, positions
-from analytics_assets.kernels.sizing.outlook import DAY_MS, expected_share_above, risk_of_saturation
+from analytics_assets.kernels.sizing.outlook import expected_share_above, risk_of_saturation
 from analytics_assets.kernels.sizing.peaks import sample_peaks
 from analytics_assets.kernels.sizing.rule import RULE, SizeRule, classes, fitting_sizes
+from resources.partition import DAY_MS
 
 SCHEMA = pa.schema(
     [

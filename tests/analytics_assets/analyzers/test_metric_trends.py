@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from analytics_assets.analyzers.metric_trends import COMPONENT, TABLE, compute, measured_metrics, trends_table
+from analytics_assets.analyzers.metric_trends import COMPONENT, TABLE, compute, trends_table
 from analytics_assets.analyzers.trend_figures import MetricTrendsParameters, Samples, trend_columns
 from analytics_assets.kernels.coverage import SampleCounts
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row_mean
+from analytics_assets.measured_metrics import measured_metrics
 from analytics_assets.processors.system_load import SYSTEM_LOAD
 from analytics_assets.processors.vm_resources_hourly import VM_RESOURCES_HOURLY
 from resources.errors import InvalidInput
