@@ -131,6 +131,14 @@ def write_nodes(lake, nodes, days=28, tenant="platform", scope="node", last=LAST
         lake.write(SYSTEM_LOAD, partition, _table(SYSTEM_LOAD, columns))
 
 
+def write_platform(lake, cores, days):
+    """Store nodes of 16 cores and 64 GiB, of which 16 are in use: `cores` is node_id -> cores used; no VMs."""
+    memory = np.full(days, 16.0)
+    write_nodes(lake, {node: (np.full(days, used), 16, memory, 64) for node, used in cores.items()}, days=days)
+    write_samples(lake, {}, days=1, tenant="platform")
+    write_inventory(lake, [], tenant="platform")
+
+
 def _table(table, columns):
     arrays = {}
     for column in table.columns:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from analytics_assets.analyzers.capacity import COMPONENT, TABLE, compute
@@ -22,6 +21,7 @@ from tests.analytics_assets.analyzers.fleet import (
     workplace,
     write_inventory,
     write_nodes,
+    write_platform,
     write_samples,
 )
 
@@ -47,27 +47,14 @@ def write_tiers(lake, tiers):
             for name, (used, size, kind) in tiers.items()
             for bucket in range(288)
         ]  # fmt: skip
-        schema = pa.schema(
-            [
-                (column.name, pa.string() if pa.types.is_dictionary(column.type) else column.type)
-                for column in STORAGE_UTILIZATION.columns
-            ]
-        )
-        lake.write(STORAGE_UTILIZATION, partition, pa.Table.from_pylist(rows, schema=schema), Facts())
+        lake.write(STORAGE_UTILIZATION, partition, STORAGE_UTILIZATION.from_rows(rows), Facts())
 
 
 @pytest.fixture
 def lake(tmp_path):
     """Two nodes of 16 cores and 64 GiB, of which 4 and 2 cores are in use, and the VMs of two tenants on node-1."""
     lake = Lake(tmp_path)
-    memory = np.full(DAYS, 16.0)
-    write_nodes(
-        lake,
-        {"node-1": (np.full(DAYS, 4.0), 16, memory, 64), "node-2": (np.full(DAYS, 2.0), 16, memory, 64)},
-        days=DAYS,
-    )
-    write_samples(lake, {}, days=1, tenant="platform")
-    write_inventory(lake, [], tenant="platform")
+    write_platform(lake, {"node-1": 4.0, "node-2": 2.0}, DAYS)
     write_inventory(lake, [("a", 40, 8, 16, 100, "running"), ("b", 40, 16, 16, 100, "stopped")], tenant="acme")
     write_inventory(lake, [("a", 40, 24, 16, 100, "running"), ("odd", 40, None, None, 1, "running")], tenant="globex")
     write_samples(lake, {}, days=1, tenant="late")

@@ -23,7 +23,7 @@ from tests.analytics_assets.analyzers.fleet import (
     rows_by,
     workplace,
     write_inventory,
-    write_nodes,
+    write_platform,
     write_samples,
 )
 
@@ -56,14 +56,7 @@ def acme(tmp_path):
 @pytest.fixture
 def nodes(tmp_path):
     lake = Lake(tmp_path)
-    memory = np.full(DAYS, 16.0)
-    write_nodes(
-        lake,
-        {"node-1": (np.full(DAYS, 10.0), 16, memory, 64), "node-2": (np.full(DAYS, 2.0), 16, memory, 64)},
-        days=DAYS,
-    )
-    write_samples(lake, {}, days=1, tenant="platform")
-    write_inventory(lake, [], tenant="platform")
+    write_platform(lake, {"node-1": 10.0, "node-2": 2.0}, DAYS)
     return lake
 
 
