@@ -121,9 +121,9 @@ def story(today: date, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sto
         node.stop()
         down_ms = now_ms()
         time.sleep(5.5)
+        up_ms = now_ms()
         node.start()
         exporter.down = False
-        up_ms = now_ms()
         answered = len(exporter.answered)
         wait_for(lambda: len(exporter.answered) >= answered + 4 and samples_of(server, "node_load1", up_ms) >= 3)
         scrapes_before = len(exporter.answered)

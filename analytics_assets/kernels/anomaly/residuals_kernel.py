@@ -37,6 +37,9 @@ WEEK_HOURS, WEEK_MEMORY_WEEKS, WEEK_READY_WEEKS = 168, 4.0, 1.9
 WEEK_PROVEN = 0.5
 """The hour of the week is used where it leaves at most this share of the error that the time of day leaves."""
 
+WEEK_PROOF_DAYS = 28.0
+"""Memory of both errors: several weeks, for a weekend must not lose its weight by the Saturday after."""
+
 WEEK_EXPLAINS = 2.0
 """A point is then at most so many times as far off as it is from what the hour of the week led to expect."""
 
@@ -127,7 +130,7 @@ def replay_residuals(
     seen = 0
     last_ms = 0
     step_ms = rated_ms = 0.0
-    level_rate = scale_rate = hour_rate = offset_rate = 0.0
+    level_rate = scale_rate = hour_rate = offset_rate = proof_rate = 0.0
     for i in range(n):
         value = float(values[i])
         if not math.isfinite(value):
@@ -147,6 +150,7 @@ def replay_residuals(
             scale_rate = -math.expm1(-passed_ms / (SCALE_DAYS * DAY_MS))
             hour_rate = min(1.0, passed_ms / HOUR_MS) / HOUR_SCALE_DAYS
             offset_rate = -math.expm1(-passed_ms / OFFSET_MS)
+            proof_rate = -math.expm1(-passed_ms / (WEEK_PROOF_DAYS * DAY_MS))
         slot_share = min(1.0, step_ms / SLOT_MS) if step_ms > 0 else 1.0
         hour_share = min(1.0, step_ms / HOUR_MS) if step_ms > 0 else 1.0
         seen += 1
@@ -237,7 +241,7 @@ def replay_residuals(
             limit = CLIP * max(scale[LOG_PROFILE], FLOOR)
             if week_ready:
                 week_points += 1
-                error_rate = max(scale_rate, 1.0 / week_points)
+                error_rate = max(proof_rate, 1.0 / week_points)
                 day_error += error_rate * (min(abs(daily_error), 2 * limit) - day_error)
                 week_error += error_rate * (min(abs(daily_error - week[week_hour]), 2 * limit) - week_error)
             week_rate = hour_share / min(WEEK_MEMORY_WEEKS, week_seen[week_hour] + hour_share)

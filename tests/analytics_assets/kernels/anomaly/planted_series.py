@@ -37,6 +37,7 @@ def normal(kind: str, days: int, seed: int) -> Floats:
         "lognormal": random.lognormal(0, 1, points),
         "pareto": random.pareto(2, points),
         "exponential": random.exponential(1, points),
+        "calm weekend": 20 + np.where(day.astype(int) % 7 < 5, 1.0, 0.33) * (30 + 20 * wave) + 2 * noise,
         "weekend halves": np.where(day.astype(int) % 7 < 5, 100.0, 50.0) + 3 * noise,
     }
     series: Floats = made[kind]

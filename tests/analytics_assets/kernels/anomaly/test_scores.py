@@ -29,6 +29,13 @@ def test_well_behaved_noise_does_not_alarm(kind: str) -> None:
     assert alarms_per_day(kind, range(4)) <= 0.02
 
 
+def test_a_week_once_known_stays_known() -> None:
+    """A short memory of what the weekend is worth forgets it by the eighth Saturday, which then alarms at midnight."""
+    for seed in range(6):
+        alarm = scored(normal("calm weekend", 56, seed)).alarm
+        assert not alarm[15 * STEPS_PER_DAY :].any()
+
+
 @pytest.mark.parametrize("kind", ["t with 3 degrees", "lognormal", "pareto", "exponential"])
 def test_heavy_tails_alarm_once_in_ten_days(kind: str) -> None:
     """A line at a fixed number of deviations alarms many times a day where large values are usual."""
