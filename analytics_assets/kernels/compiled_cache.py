@@ -1,6 +1,10 @@
 """Where compiled code is cached: a folder for each state of the kernels' source files."""
 
+import atexit
 import hashlib
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 KERNELS = Path(__file__).parent
@@ -13,3 +17,19 @@ def cache_folder(kernels: Path = KERNELS) -> Path:
         about = path.stat()
         state.update(f"{path.relative_to(kernels)} {about.st_size} {about.st_mtime_ns}\n".encode())
     return kernels / "__pycache__" / f"compiled-{state.hexdigest()[:16]}"
+
+
+def writable_folder(folder: Path) -> Path:
+    """Return `folder`, made if need be; a private one for this process and its children where it cannot be written to.
+
+    In an installation that may not be written to, every process compiles anew what it uses: half a minute.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:  # a read-only file system or folder: what follows is for it
+        pass
+    private = Path(tempfile.mkdtemp(prefix="novacron-compiled-"))
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    return private

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analytics_assets.kernels.compiled_cache import cache_folder
+from analytics_assets.kernels.compiled_cache import cache_folder, writable_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,3 +35,12 @@ def test_the_kernels_use_it_and_a_setting_of_ones_own_wins():
         command = [sys.executable, "-c", script]
         done = subprocess.run(command, env=whole, cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected
+
+
+def test_an_installation_that_cannot_be_written_to_still_compiles(tmp_path):
+    """Stops numba's "no locator available" at the first function; a file in the way stands for a read-only folder."""
+    assert writable_folder(tmp_path / "kernels" / "compiled-1") == tmp_path / "kernels" / "compiled-1"
+    (tmp_path / "file").write_text("")
+    private = writable_folder(tmp_path / "file" / "compiled-1")
+    assert private.is_dir()
+    assert private.stat().st_mode & 0o077 == 0  # what is in it is run: nobody else may put anything there
