@@ -5,8 +5,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from resources.settings import Settings, load_settings
+
+hypothesis_settings.register_profile("any machine", deadline=None)  # what is compiled at first use takes its time
+hypothesis_settings.load_profile("any machine")
 
 FLEET_FIRST_DAY = date(2026, 2, 1)
 FLEET_DAYS = 12

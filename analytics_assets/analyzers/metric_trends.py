@@ -9,7 +9,8 @@ the data:
    there are two days to tell it from.
 2. Slope, its 95 % interval and its test: `kernels/slope.py` (Theil-Sen, Mann-Kendall, variance
    corrected for ties and autocorrelation). `rising` or `falling` needs a small p and a change over
-   the window that reaches both the noise and a floor in the metric's own unit. The slope of the hours,
+   the window that reaches both the noise and a floor in the metric's own unit; a single step to a new
+   level does not count, nor does growth that has stopped: `kernels/lasting_slope.py`. The slope of the hours,
    of which no day has to be whole: `kernels/seasonal_slope.py`.
 3. Every change of the level, told apart from slopes and autocorrelated noise: `kernels/change_points.py`.
 4. Next hour, day and week: `kernels/recent_level.py`.

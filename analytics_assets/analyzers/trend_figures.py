@@ -13,10 +13,11 @@ from analytics_assets.components import Parameters
 from analytics_assets.kernels.change_points import LEAST_JUMP_SDS, ChangePoints, change_points
 from analytics_assets.kernels.coverage import SampleCounts, coverage_of, has_recent
 from analytics_assets.kernels.daily import daily_levels, without_hours_of_day, without_weekdays
+from analytics_assets.kernels.lasting_slope import lasting_trends
 from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, row_mean, row_median
 from analytics_assets.kernels.recent_level import Forecast, next_days, next_hour, recent_levels
 from analytics_assets.kernels.seasonal_slope import seasonal_slopes
-from analytics_assets.kernels.slope import Slopes, directions, robust_slopes
+from analytics_assets.kernels.slope import Slopes, robust_slopes
 from resources.partition import DAY_MS
 
 SHORT_WINDOW_DAYS = 5
@@ -189,10 +190,13 @@ def _figures(
     span = np.where(
         present.any(axis=1), steps.shape[1] - np.argmax(present[:, ::-1], axis=1) - np.argmax(present, axis=1), 0
     )
-    change = slopes.slope * span
     level = row_median(daily[:, -LEVEL_DAYS:])
     level = np.where(np.isnan(level), row_median(daily), level)
     floor = parameters.floor(unit, level)
+    changes = change_points(steps, slopes.slope, parameters.change_point_sds).of_at_least(floor)
+    slopes, direction = lasting_trends(
+        steps, slopes, spent, span, floor, parameters.significance, parameters.change_point_sds
+    )
     # A step belongs to the UTC day that holds its middle.
     middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
     days = (middles // DAY_MS).astype("datetime64[D]")
@@ -201,12 +205,12 @@ def _figures(
         "slope_per_day": slopes.slope * per_day,
         "slope_low_per_day": slopes.low * per_day,
         "slope_high_per_day": slopes.high * per_day,
-        "change_over_window": change,
+        "change_over_window": slopes.slope * span,
         "noise": slopes.noise,
         "p_value": slopes.p_value,
-        "direction": directions(slopes, change, floor, parameters.significance),
+        "direction": direction,
         **_hourly(hours, weekdays, slopes if per_day == 1 else None, parameters.hourly_days),
-        **_changes(change_points(steps, slopes.slope, parameters.change_point_sds).of_at_least(floor), days),
+        **_changes(changes, days),
         **_ahead(hours, daily, parameters.half_life_days),
     }
 

@@ -1,6 +1,7 @@
 """Daily values carried forward a year, with an upper bound from the errors of the same rule at earlier origins.
 
-A line is followed only where its trend is significant; everything else stays at its recent level.
+A line is followed only where its trend is significant, is so without a step to a new level, and has not stopped;
+everything else stays at its recent level.
 """
 
 import math
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.kernels.daily import without_weekdays
+from analytics_assets.kernels.lasting_slope import lasting_trends
 from analytics_assets.kernels.matrix import row_median, row_quantile
-from analytics_assets.kernels.slope import Slopes, directions, robust_slopes
+from analytics_assets.kernels.slope import Slopes, robust_slopes
 
 LEVEL_DAYS = 7
 LEAD_BLOCKS = ((1, 3), (4, 7), (8, 14))
@@ -30,7 +32,7 @@ class Projection:
 
     `margins` [series, block] is how far the bound lies above the expected value in each of
     `LEAD_BLOCKS`; `widening` is what each day after the last block adds to it. NaN where there
-    is no value. `slopes` and `direction` are those of the whole window.
+    is no value. `slopes` and `direction` are those of the whole window (`lasting_trends`).
     """
 
     level: Vector
@@ -98,12 +100,13 @@ def _rule(
 ) -> tuple[Vector, Vector, Slopes, NDArray[np.str_]]:
     adjusted, spent = without_weekdays(daily)
     slopes = robust_slopes(adjusted, spent)
+    span = daily.shape[1]
     recent = row_median(daily[:, -LEVEL_DAYS:])
     recent = np.where(np.isnan(recent), row_median(daily), recent)
     floor = minimum_change_share * np.abs(np.where(np.isnan(recent), 0.0, recent))
-    direction = directions(slopes, slopes.slope * daily.shape[1], floor, significance)
+    slopes, direction = lasting_trends(adjusted, slopes, spent, span, floor, significance)
     trending = (direction == "rising") | (direction == "falling")
-    at_end = slopes.intercept + slopes.slope * (daily.shape[1] - 1)
+    at_end = slopes.intercept + slopes.slope * (span - 1)
     return np.where(trending, at_end, recent), np.where(trending, slopes.slope, 0.0), slopes, direction
 
 

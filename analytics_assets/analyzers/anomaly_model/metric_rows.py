@@ -126,9 +126,12 @@ class Event:
         return (self.last - self.first + 1) * span.grid.step_ms
 
 
-def event_fields(event: Event, score: NDArray[np.float64], present: NDArray[np.bool_], span: Span) -> dict[str, Any]:
-    """Return what the row of any event says of when it was and how bad; `score` and `present` are by kept step."""
-    begin_ms, highest = int(span.kept_ms[event.first]), float(score[event.peak])
+def event_fields(event: Event, highest: float, present: NDArray[np.bool_], span: Span) -> dict[str, Any]:
+    """Return what the row of any event with this `highest` score says of when it was and how bad.
+
+    `present` tells of each kept step whether there are samples.
+    """
+    begin_ms = int(span.kept_ms[event.first])
     first_today = max(event.first, span.day_step - span.first_step)
     return {
         "status": "ok",
@@ -196,8 +199,9 @@ def _unanswered_row(judged: Judged, row: int, span: Span) -> dict[str, Any]:
 
 def _event_row(judged: Judged, row: int, scores: Scores, event: Event, span: Span) -> dict[str, Any]:
     value = float(judged.values[row, span.first_step + event.peak])
-    expected, low, high = (float(part[event.peak]) for part in (scores.expected, scores.low, scores.high))
-    alike, fields = event.alike, event_fields(event, scores.score, ~np.isnan(scores.excess), span)
+    expected, high = float(scores.expected[event.peak]), float(scores.high[event.peak])
+    low = max(float(scores.low[event.peak]), 0.0)  # no metric is below 0
+    alike, fields = event.alike, event_fields(event, float(scores.score[event.peak]), ~np.isnan(scores.excess), span)
     return {
         **fields,
         "kind": "metric",
@@ -211,7 +215,7 @@ def _event_row(judged: Judged, row: int, scores: Scores, event: Event, span: Spa
         "history_days": float(judged.history_days[row]),
         "why": (
             f"{quantity(value, judged.unit)} at {clock(fields['peak'])}, where "
-            f"{quantity(max(low, 0.0), judged.unit)} to {quantity(high, judged.unit)} was usual; "
+            f"{quantity(low, judged.unit)} to {quantity(high, judged.unit)} was usual; "
             f"{duration(event.duration_ms(span))} at least half as far out; on {alike.any_time} of the {alike.days} "
             "days before it was, at a time at which that is not the rule"
         ),

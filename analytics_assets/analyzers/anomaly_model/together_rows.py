@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,19 @@ from analytics_assets.analyzers.anomaly_model.metric_rows import (
 )
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.table import TOGETHER
-from analytics_assets.kernels.anomaly.extent import extent
+from analytics_assets.kernels.anomaly.extent import HALF, extent
 from analytics_assets.kernels.anomaly.intervals import intervals
 from analytics_assets.kernels.anomaly.multivariate import explaining_metrics, multivariate_scores
 from analytics_assets.kernels.anomaly.recurrence import days_alike
 from analytics_assets.kernels.anomaly.scores import Scores
+from analytics_assets.kernels.anomaly.time_of_day import usual_at
 from resources.partition import DAY_MS
 
 JOINT_DAYS = 7
 """Days before the day whose joint scores tell whether they were as high then."""
+
+TINY = 1e-12
+"""A metric without a floor that is as usual is off by nothing."""
 
 LEAST_METRICS = 2
 """Fewer metrics have nothing to be judged together by."""
@@ -64,12 +69,14 @@ def _of_entity(
     if not (score[kept_from:] >= 1).any():
         return
     history_days = min(float(metric.history_days[entity]) for metric in metrics)
-    for event in _events(score, kept_from, span, parameters):
-        if span.is_told_today(event):
+    for joint in _events(score, kept_from, span, parameters):
+        event = _as_measured(joint, metrics, entity, span, parameters)
+        if event is not None and span.is_told_today(event):
             inside = found.explanations[kept_from + event.first : kept_from + event.last + 1]
             named = explaining_metrics(inside, parameters.together_metrics)
             shares = [(metrics[column].metric, share) for column, share in named]
-            yield _row(event, score[kept_from:], shares, history_days, span)
+            highest = float(score[kept_from + joint.peak])
+            yield _row(event, highest, shares, history_days, ~missing[kept_from:], span)
 
 
 def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: AnomaliesParameters) -> Iterator[Event]:
@@ -86,10 +93,40 @@ def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: 
             yield Event(first, last, peak, first_alarm, goes_on, alike)
 
 
+def _as_measured(
+    joint: Event, metrics: Sequence[Judged], entity: int, span: Span, parameters: AnomaliesParameters
+) -> Event | None:
+    """Return the event from the first to the last step at which a metric is off; None if none is by enough to matter.
+
+    A metric is off that is at least half as far from what is usual at that time as it is at its farthest. The joint
+    score peaks late and falls slowly; and it has no unit, but what is too small to matter of each metric does not
+    matter of all of them together.
+    """
+    off = np.zeros(joint.last - joint.first + 1, np.bool_)
+    for metric in metrics:
+        values, steps = metric.values[entity], (span.first_step + joint.first, span.first_step + joint.last)
+        usual = usual_at(values, span.grid.step_ms, *steps)
+        far = np.nan_to_num(np.abs(values[steps[0] : steps[1] + 1] - usual), posinf=0.0)
+        least = parameters.detector(metric.unit)
+        floor = np.maximum(least.minimum_deviation, least.minimum_deviation_share * np.abs(usual))
+        off |= (far >= floor) & (far >= np.maximum(HALF * far.max(), TINY))
+    if not off.any():
+        return None
+    first = joint.first + int(np.argmax(off))
+    last = max(joint.last - int(np.argmax(off[::-1])), joint.first_alarm)
+    goes_on = joint.goes_on and joint.last - last < QUIET_STEPS
+    return replace(joint, first=first, last=last, peak=min(max(joint.peak, first), last), goes_on=goes_on)
+
+
 def _row(
-    event: Event, score: NDArray[np.float64], shares: Sequence[tuple[str, float]], history_days: float, span: Span
+    event: Event,
+    highest: float,
+    shares: Sequence[tuple[str, float]],
+    history_days: float,
+    present: NDArray[np.bool_],
+    span: Span,
 ) -> dict[str, Any]:
-    fields = event_fields(event, score, ~np.isnan(score), span)
+    fields = event_fields(event, highest, present, span)
     metrics = ", ".join(f"{metric} {share:.0%}" for metric, share in shares)
     return {
         **fields,

@@ -1,83 +1,37 @@
 """Anomalies of planted days, read from a lake as in production."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from analytics_assets.analyzers import anomaly_rates
-from analytics_assets.analyzers.anomalies import COMPONENT, TABLE, compute
+from analytics_assets.analyzers.anomalies import TABLE
 from analytics_assets.analyzers.anomaly_model import history
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
-from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, role_of
-from analytics_assets.components import Component, Instance, NoParameters
-from analytics_assets.processors.vm_inventory import VM_INVENTORY
 from analytics_assets.processors.vm_resources import VM_RESOURCES
-from resources.lake.lake import Facts, Lake
+from resources.lake.lake import Lake
 from resources.partition import Partition
-from tests.analytics_assets.analyzers.fleet import LAST_DAY, workplace
+from tests.analytics_assets.analyzers.anomaly_lake import (
+    DAYS,
+    GIVEN,
+    PER_DAY,
+    START_MS,
+    TODAY,
+    answers,
+    day_and_night,
+    found,
+    store,
+)
+from tests.analytics_assets.analyzers.fleet import LAST_DAY
 
-PER_DAY = 288
-DAYS = 15
-START_MS = Partition("acme", LAST_DAY - timedelta(DAYS - 1)).start_ms
-TODAY = (DAYS - 1) * PER_DAY
-"""The step at which the judged day begins."""
-
-GIVEN = AnomaliesParameters(window_days=DAYS - 1, together=False)
-
-
-def instance(table):
-    made = Component(table.name, "processors", "", "", NoParameters, (), table, lambda workplace, parameters: None)
-    return Instance(table.name, made, NoParameters())
-
-
-def day_and_night(seed=0, noise=1.0):
-    """CPU of an ordinary VM over the window and the day, in percent."""
-    steps = np.arange(DAYS * PER_DAY)
-    cycle = 20 * np.sin(steps / PER_DAY * 2 * np.pi)
-    return 40 + cycle + noise * np.random.default_rng([7, seed]).standard_normal(len(steps))
+TOGETHER = GIVEN.model_copy(update={"together": True})
+SCALES = {"cpu_percent": 1.0, "memory_bytes": 1e9, "disk_bytes": 1e9}
 
 
-def store(lake, vms, node="node-1", tenant="acme", days=range(DAYS), as_of_ms=None):
-    """Store five-minute rows of `vms`: vm_id -> {stem: values by step}, NaN for no sample."""
-    for number in days:
-        part = slice(number * PER_DAY, (number + 1) * PER_DAY)
-        ids, arrays = sorted(vms), {}
-        for column in VM_RESOURCES.columns:
-            stem = column.name.rpartition("_")[0]
-            kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
-            if column.name == "vm_id":
-                values = np.repeat(ids, PER_DAY)
-            elif column.name == "node_id":
-                values = [node if isinstance(node, str) else node[vm] for vm in ids for _ in range(PER_DAY)]
-            elif column.name == "ts":
-                values = np.tile(START_MS + 300_000 * np.arange(PER_DAY) + number * 86_400_000, len(ids))
-            elif column.name in ("samples_seen", "samples_expected"):
-                values = np.full(len(ids) * PER_DAY, 5)
-            else:
-                nothing = np.full(PER_DAY, np.nan)
-                values = np.concatenate([vms[vm][stem][part] if stem in vms[vm] else nothing for vm in ids])
-            made = pa.array(values, pa.int64()) if pa.types.is_timestamp(kind) else pa.array(values)
-            arrays[column.name] = pa.array(values, kind, from_pandas=True) if kind == pa.float32() else made.cast(kind)
-        data = pa.table(arrays)
-        there = np.zeros(data.num_rows, bool)
-        for stem in {stem for metrics in vms.values() for stem in metrics}:
-            there |= np.asarray(data.column(f"{stem}_mean").is_valid())
-        facts = Facts(as_of_ms=as_of_ms if number == DAYS - 1 else None)
-        lake.write(VM_RESOURCES, Partition(tenant, LAST_DAY - timedelta(DAYS - 1 - number)), data.filter(there), facts)
-
-
-def found(lake, parameters=GIVEN, tenant="acme", inventory=False):
-    inputs = {"samples": instance(VM_RESOURCES), **({"inventory": instance(VM_INVENTORY)} if inventory else {})}
-    with workplace(lake, COMPONENT, parameters, inputs, tenant) as place:
-        result = compute(place, parameters)
-    return result, TABLE.conform(result.data).to_pylist()
-
-
-def answers(rows):
-    return [row for row in rows if row["status"] == "ok"]
+def at(step):
+    """Return the instant of a step of the judged day."""
+    return datetime.fromtimestamp((START_MS + (TODAY + step) * 300_000) / 1000, UTC)
 
 
 @pytest.fixture
@@ -236,6 +190,31 @@ def test_all_metrics_together_name_what_explains_them(lake):
     assert {part.split()[0] for part in joint[0]["metrics"].split(", ")[:2]} == {"cpu_percent", "memory_bytes"}
 
 
+def test_a_joint_anomaly_lasts_as_long_as_its_metrics_are_off(lake):
+    """Stops a burst of ten minutes from being an hour, and so of high severity, because its score falls slowly."""
+    values = {stem: day_and_night(seed) * scale for seed, (stem, scale) in enumerate(SCALES.items())}
+    for stem, scale in SCALES.items():
+        values[stem][TODAY + 200 : TODAY + 202] += 60 * scale
+    store(lake, {"vm-1": values})
+    [row] = [row for row in answers(found(lake, TOGETHER)[1]) if row["kind"] == "together"]
+    assert row["start"] == at(200)
+    assert at(202) <= row["end"] <= at(208)
+
+
+def test_what_is_too_small_of_each_metric_is_none_of_all_together(lake):
+    """Stops an idle VM, whose metrics never move, from being abnormal as a whole when all of them move a little."""
+    random = np.random.default_rng(5)
+    idle = {"cpu_percent": 0.2, "network_receive_bytes_per_second": 100.0, "disk_write_bytes_per_second": 300.0}
+    values = {stem: level * (1 + 0.01 * random.standard_normal(DAYS * PER_DAY)) for stem, level in idle.items()}
+    for stem in idle:
+        values[stem][TODAY + 200 : TODAY + 230] *= 10
+    store(lake, {"vm-1": values})
+    finer = TOGETHER.model_copy(update={"minimum_change_percent": 1, "minimum_change_bytes_per_second": 100})
+    joint = [[row["kind"] for row in answers(found(lake, given)[1])].count("together") for given in (TOGETHER, finer)]
+    assert joint[0] == 0
+    assert joint[1] > 0
+
+
 def test_blocks_of_entities_give_the_same_as_all_at_once(lake, monkeypatch):
     """Stops the size of a block from changing an answer, or an entity at its edge from being lost."""
     vms = {f"vm-{number}": {"cpu_percent": day_and_night(number)} for number in range(5)}
@@ -280,123 +259,6 @@ def test_no_vm_at_all_is_said(lake):
     assert "no row on the day" in result.facts.notes[0]
 
 
-def inventory_of(lake, names, flavor="s1"):
-    rows = {
-        "vm_id": list(names),
-        "valid_from": [START_MS] * len(names),
-        "vm_name": list(names.values()),
-        "node_id": [None] * len(names),
-        "flavor": [flavor] * len(names),
-        "vcpus": [2.0] * len(names),
-        "memory_bytes": [2**31] * len(names),
-        "disk_bytes": [None] * len(names),
-        "state": ["running"] * len(names),
-    }
-    arrays = {}
-    for column in VM_INVENTORY.columns:
-        kind = pa.string() if pa.types.is_dictionary(column.type) else column.type
-        values = rows[column.name]
-        arrays[column.name] = (
-            pa.array(values, pa.int64()).cast(kind) if column.name == "valid_from" else pa.array(values, kind)
-        )
-    lake.write(VM_INVENTORY, Partition("acme", LAST_DAY), pa.table(arrays))
-
-
-def test_a_vm_unlike_its_peers_is_told_once(lake):
-    """Stops a web server that gets no traffic from passing for healthy, and one that does other work from nagging."""
-    shared = day_and_night(noise=0.5)
-    vms = {
-        f"vm-{number}": {"cpu_percent": shared + np.random.default_rng(number).normal(0, 0.5, len(shared))}
-        for number in range(6)
-    }
-    vms["vm-3"]["cpu_percent"][TODAY:] = 1.0
-    vms["vm-4"]["cpu_percent"] = vms["vm-4"]["cpu_percent"] + 30
-    store(lake, vms)
-    inventory_of(lake, {f"vm-{number}": f"web-{number:02d}" for number in range(6)})
-    _, rows = found(lake, inventory=True)
-    (row,) = [row for row in answers(rows) if row["kind"] == "peer"]
-    assert (row["entity_id"], row["direction"], row["peers"]) == ("vm-3", "down", 5)
-    assert row["value"] == 1.0
-    assert row["expected"] == pytest.approx(40, abs=3)
-    assert "5 peers (web, s1)" in row["why"]
-
-
-@pytest.mark.parametrize(
-    ("name", "role"),
-    [("web-03", "web"), ("web12", "web"), ("db", None), (None, None), ("42", None), ("a.b_7", "a.b"), ("", None)],
-)
-def test_a_role_is_a_name_without_its_number(name, role):
-    assert role_of(name) == role
-
-
-def test_the_last_row_of_the_inventory_tells_the_group():
-    columns = {
-        "vm_id": ["a", "a", "b"],
-        "valid_from": [2, 1, 1],
-        "vm_name": ["db-1", "web-1", "web-2"],
-        "flavor": ["s1", "s1", None],
-    }
-    assert peer_groups(pa.table(columns), "name") == {"a": "db, s1", "b": "web"}
-    assert peer_groups(pa.table(columns), "flavor") == {"a": "s1"}
-    assert peer_groups(pa.table(columns), "none") == {}
-
-
 def test_parameters_that_cannot_open_an_interval_are_refused():
     with pytest.raises(ValidationError, match="outside_points 4 is more than of_points 3"):
         AnomaliesParameters(outside_points=4, of_points=3)
-
-
-def rates(lake, judged_by=GIVEN, tenant="acme"):
-    component = anomaly_rates.COMPONENT
-    inputs = {"samples": instance(VM_RESOURCES), "anomalies": Instance("anomalies", COMPONENT, judged_by)}
-    with workplace(lake, component, NoParameters(), inputs, tenant) as place:
-        data = anomaly_rates.compute(place, NoParameters()).data
-    rows = anomaly_rates.TABLE.conform(data).to_pylist()
-    return {(row["entity_kind"], row["entity_id"], row["metric"]): row for row in rows}
-
-
-def test_rates_count_points_by_metric_vm_node_and_tenant(lake):
-    """Stops a rate from counting what was never judged, or a node from losing a VM's points."""
-    values = day_and_night()
-    values[TODAY + 200 : TODAY + 212] = 99
-    young = day_and_night()
-    young[:TODAY] = np.nan
-    vms = {"vm-1": {"cpu_percent": values}, "vm-2": {"cpu_percent": day_and_night(2)}, "vm-3": {"cpu_percent": young}}
-    store(lake, vms, node={"vm-1": "node-1", "vm-2": "node-1", "vm-3": "node-2"})
-    lake.write(TABLE, Partition("acme", LAST_DAY), found(lake)[0].data)
-    by_entity = rates(lake)
-    assert by_entity["vm", "vm-1", "cpu_percent"]["anomaly_rate"] == pytest.approx(12 / 288)
-    assert by_entity["vm", "vm-1", "*"]["points"] == 288
-    assert by_entity["vm", "vm-2", "*"]["anomaly_rate"] == 0
-    assert by_entity["node", "node-1", "*"]["anomaly_rate"] == pytest.approx(12 / 576)
-    assert (by_entity["node", "node-2", "*"]["status"], by_entity["node", "node-2", "*"]["anomaly_rate"]) == (
-        "no_data",
-        None,
-    )
-    assert by_entity["tenant", "acme", "*"]["anomalous_points"] == 12
-    assert by_entity["tenant", "acme", "*"]["intervals"] == 1
-    assert by_entity["vm", "vm-3", "cpu_percent"]["status"] == "insufficient_data"
-
-
-def test_metrics_that_were_not_judged_do_not_thin_the_rate(lake):
-    values = day_and_night()
-    values[TODAY + 200 : TODAY + 212] = 99
-    store(lake, {"vm-1": {"cpu_percent": values, "memory_bytes": day_and_night(3) * 1e9}})
-    only = GIVEN.model_copy(update={"metrics": ("cpu_percent",)})
-    lake.write(TABLE, Partition("acme", LAST_DAY), found(lake, only)[0].data)
-    assert rates(lake, only)["vm", "vm-1", "*"]["anomaly_rate"] == pytest.approx(12 / 288)
-
-
-def test_a_vm_that_moved_counts_where_it_was(lake):
-    values = day_and_night()
-    values[TODAY + 200 : TODAY + 212] = 99
-    store(lake, {"vm-1": {"cpu_percent": values}})
-    data = lake.read_day(VM_RESOURCES, Partition("acme", LAST_DAY))
-    nodes = pa.array(["node-1"] * 206 + ["node-2"] * 82)
-    place = data.column_names.index("node_id")
-    lake.write(VM_RESOURCES, Partition("acme", LAST_DAY), data.set_column(place, "node_id", nodes), Facts())
-    lake.write(TABLE, Partition("acme", LAST_DAY), found(lake)[0].data)
-    by_entity = rates(lake)
-    assert by_entity["node", "node-1", "*"]["anomalous_points"] == 6
-    assert by_entity["node", "node-2", "*"]["anomalous_points"] == 6
-    assert by_entity["node", "node-2", "*"]["points"] == 82

@@ -165,7 +165,7 @@ def test_rows_of_entities_can_be_left_out(lake):
     assert {key[0] for key in rows} == {"group"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_figures_are_those_of_a_plain_loop(seed):
     rng = np.random.default_rng(seed)

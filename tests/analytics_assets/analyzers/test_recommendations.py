@@ -237,7 +237,7 @@ size = st.tuples(st.sampled_from([1, 2, 8, 16]), st.floats(1, 64), st.floats(25,
 
 
 @pytest.mark.parametrize("catalogue", [{}, {"flavors": FLAVORS}, PRICED, EVERYTHING_PRICED])
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10_000), drawn=st.lists(st.tuples(use, size), min_size=8, max_size=12))
 def test_a_recommended_size_is_optimal_on_the_same_data(tmp_path_factory, catalogue, seed, drawn):
     """Else each day would recommend another size than the day before: CPU with spikes, leaks, disks that fill."""

@@ -112,7 +112,7 @@ def test_stopped_a_tenth_of_the_time_is_not_powered_off():
     assert judged(stopped=np.nan)[0] != "powered_off"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     cpu=st.floats(0.05, 8),

@@ -63,7 +63,7 @@ times = st.integers(START - 10 * MINUTE, END + 10 * MINUTE)
 values = st.one_of(st.floats(0, 1e6), st.sampled_from([math.nan, math.inf]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(st.tuples(times, values), max_size=30), min_size=1, max_size=4),
     st.sampled_from(["gauge", "counter"]),

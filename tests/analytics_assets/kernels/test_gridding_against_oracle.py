@@ -74,14 +74,14 @@ kinds = st.sampled_from(["gauge", "counter", "histogram"])
 known_places = st.none() | st.dictionaries(st.sampled_from("abc"), st.sampled_from(["n1", "n2", "n3", ""]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(anything, kinds, known_places)
 def test_whatever_arrives(series, kind, places):
     """Stops any loss, double count or crash over samples that follow no pattern."""
     holds(series, kind, START, END, STEP, places=places)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(anything, kinds)
 def test_entities_of_several_labels(series, kind):
     """Stops series that lack one of an entity's labels from counting."""
@@ -175,7 +175,7 @@ def untidy(random: Random, samples: Samples) -> Samples:
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.randoms(use_true_random=True), st.sampled_from(["gauge", "counter"]))
 def test_stories(random, kind):
     """Stops a migration, a replica, an outage or a restart from being told other than the rules say."""
@@ -185,7 +185,7 @@ def test_stories(random, kind):
 steps = st.lists(st.sampled_from([0, 0, 1, 2, 50, 1000, 10**6]), min_size=20, max_size=80)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(steps, st.sampled_from([0, 1, 1, 2]), st.integers(0, 10**9)), min_size=1, max_size=4),
     st.randoms(use_true_random=False),
@@ -207,7 +207,7 @@ def test_running_sums_beside_others(many, random):
 still = st.tuples(st.integers(0, 12), st.integers(0, 60), st.integers(1, 30), st.sampled_from([1.0, 1.0, 2.0]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(still, min_size=2, max_size=4), st.none() | st.sampled_from(["n0", "n1", "n2", "n3"]), kinds)
 def test_twins_that_stand_still(many, place, kind):
     """Stops the order of scrapes within an interval from telling which of several constants counts."""

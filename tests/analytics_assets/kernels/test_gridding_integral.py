@@ -33,7 +33,7 @@ def by_bucket(samples: list[tuple[int, float]]) -> dict[int, float]:
     return found
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(vm_samples, max_size=4))
 def test_the_integral_is_that_of_a_plain_loop(vms):
     """Stops a rate's bytes from hanging on other VMs' intervals, on bucket edges, or on a gap."""

@@ -187,7 +187,7 @@ def instances(draw) -> list[Series]:
     return made
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(instances())
 def test_equals_the_sample_by_sample_oracle(series):
     """Stops any loss, double count, wrong interpolation: resets, lost samples, several instances and layouts."""

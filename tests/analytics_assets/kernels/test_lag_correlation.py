@@ -130,7 +130,7 @@ def test_the_number_of_threads_does_not_change_a_byte():
     assert len(hashes.pop()) == 64
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 3000), st.sampled_from([0.0, 1.0, 30.0]))
 def test_no_sum_of_products_is_beyond_what_is_exact(seed, steps, peakedness):
     """Whole numbers beyond 2^24 are rounded in float32, and the order would count again."""
@@ -262,7 +262,7 @@ def test_p_is_that_of_fishers_z():
     assert lively.effective_steps[0] == 103  # never worth more than there are
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.5))
 def test_q_values_choose_what_benjamini_and_hochberg_choose(p_values, rate):
     ordered = sorted(p_values)

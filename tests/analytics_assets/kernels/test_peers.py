@@ -130,7 +130,7 @@ def test_members_that_were_never_there_together_are_no_answer():
     assert compare_with_peers(only_two, ["web"] * 4, floor=0).reason[3] is not None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(3, 8).flatmap(
         lambda vms: st.lists(st.lists(st.integers(0, 9), min_size=vms, max_size=vms), min_size=1)

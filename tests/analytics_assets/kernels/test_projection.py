@@ -31,7 +31,7 @@ def test_the_bound_holds_what_it_says_on_noise():
         assert 0.87 < np.mean(future[:, day] <= upper[:, day]) < 0.99
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(5, 28))
 def test_the_bound_is_never_below_the_expected_value(seed, days):
     """Else the conservative time would be longer than the expected one."""

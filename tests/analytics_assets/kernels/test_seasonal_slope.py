@@ -31,7 +31,7 @@ def pairs_of(hours):
         yield from ((b[0] - a[0], b[1] - a[1]) for a, b in itertools.combinations(values, 2))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.floats(0, 0.6))
 def test_the_slope_is_the_median_of_all_pairs_of_the_same_hour(seed, days, gaps):
     """Gaps and ties are where a batched version goes wrong."""

@@ -30,7 +30,7 @@ def ar1(rng, series, days, rho):
     return values[:, -days:]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([0.0, 1, 2, 2.5, 7, math.nan]), min_size=4, max_size=14))
 def test_slope_and_test_are_those_of_the_definition(values):
     """Ties and gaps are where a batched version goes wrong."""
@@ -101,7 +101,7 @@ def test_noise_after_a_weekday_effect_was_taken_off_is_rarely_called_a_trend():
     assert np.mean(robust_slopes(values, spent).p_value < 0.05) < 0.08
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(-1e3, 1e3), st.sampled_from([-8.0, -0.5, 0.25, 4.0, 1024.0]))
 def test_slopes_follow_a_change_of_unit_and_origin(seed, shift, scale):
     """A trend must not depend on whether memory is in bytes or in MB."""

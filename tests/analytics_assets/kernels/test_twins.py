@@ -149,7 +149,7 @@ def test_a_known_place_does_not_outweigh_what_the_series_show():
 moves = st.lists(st.integers(10, 110), min_size=1, max_size=4, unique=True).map(sorted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(moves, st.randoms(use_true_random=False))
 def test_a_wandering_vm_is_as_one_that_stayed(at_minutes, random):
     """Stops any migration from losing or doubling samples: the truth is the VM's own signal.

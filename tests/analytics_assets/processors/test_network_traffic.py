@@ -106,7 +106,7 @@ def test_the_days_sum_up_to_what_was_counted(tmp_path):
     assert by_day[1] == ((17 + 19 + 23) * 60, 4 * 60)  # a sample just at midnight is of the new day
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(-90, 60), st.one_of(st.integers(0, 10_000), st.just(math.nan), st.just(-1))),

@@ -145,7 +145,7 @@ TOLD = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(told=st.lists(TOLD, max_size=8, unique_by=lambda row: (row["tenant_id"], row["vm_id"])))
 def test_what_is_written_is_read_in_every_format(told, tmp_path_factory):
     """Stops a name with separators, quotes or odd letters from being changed, and CSV from differing from JSON."""

@@ -179,7 +179,7 @@ LOOKS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(looks=LOOKS)
 def test_every_look_can_be_told_again(looks, tmp_path_factory):
     """Stops a change, a disappearance or a return from being lost: each look is what the record says of its instant."""

@@ -65,7 +65,7 @@ def test_restart_of_a_counter_does_not_alarm() -> None:
     assert not score_series(instants(len(values)), values).alarm.any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), fall=st.integers(1, 399), cut=st.integers(0, 400))
 def test_whether_a_point_is_of_a_counter_depends_on_no_later_one(seed: int, fall: int, cut: int) -> None:
     random = np.random.default_rng(seed)

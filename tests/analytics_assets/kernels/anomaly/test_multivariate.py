@@ -212,7 +212,7 @@ def test_few_and_many_metrics(metrics):
     assert alarms_per_day(found.alarm[4 * PER_DAY : 7 * PER_DAY]) <= 0.34
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 400),
     st.integers(1, 4),

@@ -114,7 +114,7 @@ def test_constant_is_never_off_and_leaving_it_is() -> None:
         assert residuals[800] > 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     steps=st.lists(st.sampled_from([0, 1_000, 60_000, 300_000, 3_600_000, 86_400_000]), min_size=2, max_size=80),

@@ -182,7 +182,7 @@ def test_missing_values_score_nothing_and_change_nothing() -> None:
         assert np.array_equal(getattr(whole, name)[~gone], getattr(part, name))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     step_ms=st.sampled_from([1_000, 60_000, 300_000, 3_600_000, 86_400_000]),

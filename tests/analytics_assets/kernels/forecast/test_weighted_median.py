@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_assets.kernels.forecast.weighted_median import (
@@ -32,7 +32,6 @@ def by_repeating(values, weights):
     return float(np.median(known)) if known else np.nan
 
 
-@settings(deadline=None)  # the first call may compile
 @given(VALUES)
 def test_order_is_that_of_a_stable_sort_without_nan(values):
     """A sort that is not stable would let ties depend on the machine."""
@@ -41,21 +40,18 @@ def test_order_is_that_of_a_stable_sort_without_nan(values):
     assert order[:count].tolist() == sorted(known, key=lambda position: values[position])
 
 
-@settings(deadline=None)  # the first call may compile
 @given(VALUES, st.data())
 def test_weighted_median_is_the_median_of_repeated_values(values, data):
     weights = data.draw(st.lists(st.integers(0, 3), min_size=len(values), max_size=len(values)))
     assert median_of(values, weights) == pytest.approx(by_repeating(values, weights), nan_ok=True)
 
 
-@settings(deadline=None)  # the first call may compile
 @given(VALUES)
 def test_plain_median_of_few(values):
     known = np.array([value for value in values if not np.isnan(value)] or [1.0])
     assert median_of_few(known, np.empty(len(known), np.int64)) == np.median(known)
 
 
-@settings(deadline=None)  # the first call may compile
 @given(VALUES, st.data())
 def test_interpolated_median_is_numpys_interpolation_between_the_middles_of_the_weights(values, data):
     weights = data.draw(st.lists(st.floats(0.01, 3), min_size=len(values), max_size=len(values)))
@@ -81,7 +77,6 @@ def test_quartile_range_counts_weights():
     assert weighted_quartile_range(np.arange(4.0), np.array([9.0, 1, 1, 1]), order, count) == 0
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.floats(0, 1))
 def test_quantiles_are_numpys(values, share):
     ordered = np.sort(np.array(values))

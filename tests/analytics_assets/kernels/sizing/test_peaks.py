@@ -22,7 +22,7 @@ def test_peaks_of_samples_take_the_higher_of_all_and_of_the_last_days():
     assert np.isnan(sample_peaks(np.empty(0), np.empty(0, bool)).high[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([6, 12, 60]), st.sampled_from([0.3, 0.8, 1.5]))
 def test_hourly_summaries_tell_nearly_the_percentile_of_their_buckets(seed, count, spread):
     """Stops a size from hourly rows that is far below the one from samples, which would starve the VM."""
@@ -54,7 +54,7 @@ def test_hours_without_rows_change_nothing():
     assert np.isnan(hourly_peaks(Hours(*(np.full((1, 48), np.nan) for _ in range(3)))).high[0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 0.999))
 def test_the_weighted_quantile_agrees_with_a_plain_one(seed, share):
     rng = np.random.default_rng(seed)

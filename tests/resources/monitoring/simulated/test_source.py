@@ -101,7 +101,7 @@ def test_order_of_calls_does_not_matter() -> None:
     assert same(last, read(fleet, "globex", CPU, START + 2 * DAY_MS, START + 3 * DAY_MS))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     metric=st.sampled_from(VM_NAMES),
     start=st.integers(-DAY_MS, 28 * DAY_MS),
@@ -143,7 +143,7 @@ def test_late_and_doubled_samples_survive_any_cut() -> None:
 
 
 @pytest.mark.parametrize("metric", [*PLATFORM_NAMES, VM_COUNT])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(start=st.integers(-DAY_MS, 16 * DAY_MS), length=st.integers(1, 3 * DAY_MS))
 def test_windows_of_nodes_compose(metric: str, start: int, length: int) -> None:
     """Sums that begin with the window, or depend on the days that were computed before, would break backfills.
@@ -247,7 +247,7 @@ SELECTORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tenant", "selector", "name", "keeps"), SELECTORS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("tenant", "selector", "name", "keeps"), SELECTORS, ids=[row[1] for row in SELECTORS])
 def test_a_selector_picks_series_and_leaves_them_as_they_are(tenant, selector, name, keeps) -> None:
     """A filter applied before the arithmetic must not change the samples, nor lose what a migration left behind."""
     fleet, window = month(), (START + 20 * DAY_MS, START + 21 * DAY_MS + 1)

@@ -203,7 +203,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, memory_rows=st.sampled_from([5, 1_000_000]), parquet=st.booleans())
 def test_whatever_is_in_the_file_comes_out(
     rows: list[tuple[Any, ...]], memory_rows: int, parquet: bool, tmp_path_factory: pytest.TempPathFactory

@@ -34,7 +34,7 @@ def imported(folder: Path, rows: list[tuple[Any, ...]]) -> TraceFiles:
     return TraceFiles(folder / "store")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS)
 def test_sizes_and_steps_are_those_of_the_rows(
     rows: list[tuple[Any, ...]], tmp_path_factory: pytest.TempPathFactory

@@ -43,7 +43,7 @@ def samples(table: pa.Table) -> list[tuple[Sample, int]]:
     return list(zip(zip(*columns, strict=True), table["copy"].to_pylist(), strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches=st.lists(st.lists(SAMPLES, min_size=1, max_size=3), min_size=1, max_size=3))
 def test_a_row_is_kept_as_often_as_the_file_that_has_most_of_it(batches: list[list[list[Sample]]]) -> None:
     """Stops rows from being dropped that differ in one column, or doubled where files overlap."""
