@@ -25,7 +25,7 @@ dev: install  ## Open Dagster's UI on the home
 	$(BIN)/novacron-analytics dev
 
 test: install  ## Run the whole test suite
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 lint: install  ## Formatting, lint, types and import layers
 	$(BIN)/ruff format --check .

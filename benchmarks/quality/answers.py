@@ -44,13 +44,13 @@ class Answers:
         return rows.drop_duplicates(["kind", "entity_id", "metric", "event"]).drop_duplicates("entity_id").head(SHOWN)
 
     def exhaustions(self) -> pd.DataFrame:
-        """Return the resources of VMs that grow and run out soonest, then those that are full already."""
+        """Return the resources that run out soonest, those that are full already, and the fullest of the rest."""
         rows = self.table("capacity")
         rows = rows[(rows["entity_kind"] == "vm") & (rows["status"] == "ok") & (rows["scenario"] == "")]
-        order = ["time_remaining_days_conservative", "utilization_percent"]
-        rows = rows.dropna(subset=order[:1])
-        rows["full"] = rows[order[0]] == 0
-        return rows.sort_values(["full", *order], ascending=[True, True, False]).head(SHOWN)
+        days = rows["time_remaining_days_conservative"]
+        group = days.isna() * 2 + (days == 0)
+        rows = rows.assign(group=group, margin=-rows["projected_30d_high"] / rows["usable"])
+        return rows.sort_values(["group", "time_remaining_days_conservative", "margin"]).head(SHOWN)
 
     def recommendations(self) -> pd.DataFrame:
         """Return the largest recommended changes: cores, and 4 GiB of memory counted as one."""
@@ -86,7 +86,7 @@ def draw_anomaly(axes: Axes, answers: Answers, row: pd.Series) -> None:
 
 
 def draw_exhaustion(axes: Axes, answers: Answers, row: pd.Series) -> None:
-    """Draw the resource's hours, what is usable of it, and where its trend leads."""
+    """Draw the resource's hours, the 95th percentile of its days, its limits, and what is expected in 30 days."""
     history = answers.table("vm_resources_hourly", HISTORY_DAYS)
     hours = history[history["vm_id"] == row["entity_id"]].set_index("hour" if "hour" in history else "ts")
     column = "cpu_percent_p95" if row["resource"] == "cpu" else "memory_bytes_p95"
@@ -97,15 +97,16 @@ def draw_exhaustion(axes: Axes, answers: Answers, row: pd.Series) -> None:
     axes.plot(daily.index + timedelta(hours=12), daily, color=MEASURED, linewidth=1.2)
     axes.axhline(row["usable"] / unit, color=CONCLUDED, linewidth=0.8)
     axes.axhline(row["physical"] / unit, color="black", linewidth=0.8)
-    end = use.index.max()
-    for column, style in (("projected_30d", "-"), ("projected_30d_high", "--")):
-        axes.plot(
-            [end, end + timedelta(days=30)], [daily.iloc[-3:].median(), row[column] / unit], style, color=CONCLUDED
-        )
-    expected = row["time_remaining_days_expected"]
-    later = f"{expected:.0f}" if pd.notna(expected) else "not within the horizon"
-    title = f"{row['entity_id']} {row['resource']}: {row['time_remaining_days_conservative']:.0f} d, expected {later}"
+    in_30_days = use.index.max() + timedelta(days=30)
+    expected, high = row["projected_30d"] / unit, row["projected_30d_high"] / unit
+    axes.errorbar(
+        in_30_days, expected, [[0.0], [high - expected]], color=CONCLUDED, marker="o", markersize=4, capsize=4
+    )
+    days = [row[f"time_remaining_days_{kind}"] for kind in ("conservative", "expected")]
+    conservative, expected = ("none in a year" if pd.isna(each) else f"{each:.0f} d" for each in days)
+    title = f"{row['entity_id']} {row['resource']}: {conservative}, expected {expected}"
     axes.set_title(f"{title}; {row['direction']}", size=8)
+    axes.set_ylabel("cores" if row["resource"] == "cpu" else "GiB", size=7)
 
 
 def draw_recommendation(axes: Axes, answers: Answers, row: pd.Series) -> None:
@@ -146,7 +147,8 @@ def main() -> None:
     answers = Answers(given.home, given.tenant, given.day)
     for name, (choose, draw) in SHEETS.items():
         rows = choose(answers)
-        figure, panels = plt.subplots(5, 2, figsize=(13, 14), layout="constrained")
+        figure, panels = plt.subplots(-(-len(rows) // 2), 2, figsize=(13, 2.8 * -(-len(rows) // 2)), squeeze=False)
+        figure.set_layout_engine("constrained")
         for place, (axes, (_, row)) in enumerate(zip(panels.flat, rows.iterrows(), strict=False)):
             draw(axes, answers, row)
             axes.set_title(f"{place + 1}. {axes.get_title()}", size=8)
