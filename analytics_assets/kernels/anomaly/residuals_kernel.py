@@ -28,6 +28,10 @@ OFFSET_MS = HOUR_MS
 RECENT_SHARE = 0.5
 """Weight of the last point in the mean of the last few."""
 
+RECENT_TELLS = 2.0
+"""The last few points say what was expected only where the point is so many times as far off them as off all else:
+within an event they are part of it."""
+
 PROFILE_READY_DAYS = 2.0
 """Days that a slot must have been seen before it predicts."""
 
@@ -113,8 +117,8 @@ def replay_residuals(
     `side` is 0, or 1 or -1 if only deviations upwards or downwards count. `floors` are the least
     deviation that counts, in the metric's unit and as a share of the expectation. `reference` may
     be empty. `novelty` is the distance from the level over the largest before. `evidence` is what
-    the prediction that fits worst expected, its usual error, and the unit of the logarithm that both
-    are in: expected value = unit x sinh(first); 0 where they are in the metric's own unit.
+    the prediction that fits worst expected (see `RECENT_TELLS`), its usual error, and the unit of the logarithm that
+    both are in: expected value = unit x sinh(first); 0 where they are in the metric's own unit.
     """
     n = len(values)
     evidence_from = n - len(evidence)
@@ -202,7 +206,7 @@ def replay_residuals(
             if judged and (k != RECENT or side * error[LEVEL] >= 0):
                 size = abs(error[k]) if side == 0 else max(0.0, side * error[k])
                 size = min(size / unit[k], LARGEST_RESIDUAL)
-            if size > largest:
+            if size > (RECENT_TELLS if k == RECENT else 1.0) * largest:
                 largest, which = size, k
             total += size * size * size * size
             learned = abs(error[k])

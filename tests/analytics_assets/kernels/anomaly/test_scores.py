@@ -36,6 +36,16 @@ def test_a_week_once_known_stays_known() -> None:
         assert not alarm[15 * STEPS_PER_DAY :].any()
 
 
+def test_what_was_expected_is_not_the_event_itself() -> None:
+    """Stops a peak from being explained by the point before it: 26 was not usual where it had been 4 for weeks."""
+    values = 4 + 0.05 * np.random.default_rng(2).standard_normal(20 * STEPS_PER_DAY)
+    at = 18 * STEPS_PER_DAY
+    values[at : at + 3] = 47, 71, 60
+    scores = scored(values)
+    assert scores.expected[at + 1] == pytest.approx(4, abs=0.5)
+    assert scores.high[at + 1] < 10
+
+
 @pytest.mark.parametrize("kind", ["t with 3 degrees", "lognormal", "pareto", "exponential"])
 def test_heavy_tails_alarm_once_in_ten_days(kind: str) -> None:
     """A line at a fixed number of deviations alarms many times a day where large values are usual."""
