@@ -60,7 +60,7 @@ def test_each_class_and_its_reason_in_figures():
     assert judged(stopped=1.0) == ("powered_off", "stopped in 100 % of the last 336 h")
     found, reason = judged(cores=0.5, memory=0.5 * GIB)
     assert found == "oversized"
-    assert reason.startswith("needs 1 of 4 vCPUs and 0.6 of 4.0 GiB memory")
+    assert reason.startswith("with headroom and the growth of 150 days it needs 1 of 4 vCPUs and 0.6 of 4.0 GiB memory")
     assert judged(cores=2.0)[0] == "optimal"
     assert judged(cores=np.nan)[0] == "insufficient_data"
 
