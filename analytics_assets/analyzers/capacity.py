@@ -8,7 +8,7 @@ tier's space. Method:
 2. Demand is hourly; CPU in cores of the vCPUs that held in that hour, so a resize is not a trend.
    A VM that the day's inventory lacks and that sent nothing that day is gone, and misses no samples.
 3. The 95th percentile of each day's hourly 95th percentiles is projected (`kernels/projection.py`):
-   along its line where the trend is significant, at its recent level elsewhere, with an upper bound
+   along its line where the trend lasts (`kernels/lasting_slope.py`), else at its recent level, with an upper bound
    from the errors that the same rule made at earlier days of the window.
 4. Time remaining is the first day on which the expected value, or conservatively the bound of a
    demand that grows, exceeds the usable part: 0 if today, null beyond the horizon. Levels go by the
@@ -89,11 +89,14 @@ TABLE = Table(
         ),
         number("demand_peak", "highest of the window (tenant: of the sums of the VMs' maxima, a bound)", minimum=0),
         number("utilization_percent", "demand_p95 of physical", "percent", minimum=0),
-        number("slope_per_day", "robust slope of the daily p95, in the row's unit per day"),
+        number(
+            "slope_per_day",
+            "robust slope of the daily p95, in the row's unit per day; of what moves, without a single step",
+        ),
         Column(
             "direction",
             ENTITY,
-            "which way the daily p95 moves",
+            "which way the daily p95 moves; stable, too, after one step, or where growth has stopped",
             values=("rising", "falling", "stable", "unknown"),
         ),
         number("projected_30d", "expected daily p95 in 30 days; the level where there is no trend", minimum=0),

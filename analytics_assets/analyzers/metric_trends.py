@@ -63,13 +63,21 @@ TABLE = Table(
         Column("samples_expected", pa.int64(), "samples expected since the entity's first one", minimum=0),
         number("coverage", "samples seen over samples expected", minimum=0, maximum=1),
         number("level", "median of the last 7 daily means, in the metric's unit"),
-        number("slope_per_day", "robust slope, in the metric's unit per day"),
+        number(
+            "slope_per_day",
+            "robust slope, in the metric's unit per day; of what moves without a single step along it",
+        ),
         number("slope_low_per_day", "lower end of the slope's 95 % interval"),
         number("slope_high_per_day", "upper end of the slope's 95 % interval"),
         number("change_over_window", "slope times the days from the first to the last used one, both counted"),
         number("noise", "robust standard deviation of the daily residuals, in the metric's unit", minimum=0),
         number("p_value", "probability of such an order of the days without a trend", minimum=0, maximum=1),
-        Column("direction", ENTITY, "which way the metric moves over the window", values=DIRECTIONS),
+        Column(
+            "direction",
+            ENTITY,
+            "which way the metric moves; stable, too, after one step to a new level, or where a trend has stopped",
+            values=DIRECTIONS,
+        ),
         Column(
             "hourly_days",
             pa.int32(),

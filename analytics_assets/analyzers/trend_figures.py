@@ -185,7 +185,7 @@ def _figures(
     else:
         (steps, spent), per_day = without_weekdays(daily), 1
         weekdays = daily - steps
-    slopes = robust_slopes(steps, spent)
+    raw = robust_slopes(steps, spent)
     present = ~np.isnan(steps)
     span = np.where(
         present.any(axis=1), steps.shape[1] - np.argmax(present[:, ::-1], axis=1) - np.argmax(present, axis=1), 0
@@ -193,9 +193,9 @@ def _figures(
     level = row_median(daily[:, -LEVEL_DAYS:])
     level = np.where(np.isnan(level), row_median(daily), level)
     floor = parameters.floor(unit, level)
-    changes = change_points(steps, slopes.slope, parameters.change_point_sds).of_at_least(floor)
+    changes = change_points(steps, raw.slope, parameters.change_point_sds).of_at_least(floor)
     slopes, direction = lasting_trends(
-        steps, slopes, spent, span, floor, parameters.significance, parameters.change_point_sds
+        steps, raw, spent, span, floor, parameters.significance, parameters.change_point_sds
     )
     # A step belongs to the UTC day that holds its middle.
     middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
@@ -209,7 +209,7 @@ def _figures(
         "noise": slopes.noise,
         "p_value": slopes.p_value,
         "direction": direction,
-        **_hourly(hours, weekdays, slopes if per_day == 1 else None, parameters.hourly_days),
+        **_hourly(hours, weekdays, raw if per_day == 1 else None, parameters.hourly_days),
         **_changes(changes, days),
         **_ahead(hours, daily, parameters.half_life_days),
     }

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 KERNELS = Path(__file__).parent
+PREFIX = "novacron-compiled-"
 
 
 def cache_folder(kernels: Path = KERNELS) -> Path:
@@ -16,11 +17,16 @@ def cache_folder(kernels: Path = KERNELS) -> Path:
     for path in sorted(kernels.rglob("*.py")):
         about = path.stat()
         state.update(f"{path.relative_to(kernels)} {about.st_size} {about.st_mtime_ns}\n".encode())
-    return kernels / "__pycache__" / f"compiled-{state.hexdigest()[:16]}"
+    return kernels / "__pycache__" / f"{PREFIX}{state.hexdigest()[:16]}"
+
+
+def is_ones_own(given: str) -> bool:
+    """Return whether a folder that was given is the user's, and none that a parent process of any version chose."""
+    return not Path(given).name.startswith(PREFIX)
 
 
 def writable_folder(folder: Path) -> Path:
-    """Return `folder`, made if need be; a private one for this process and its children where it cannot be written to.
+    """Return `folder`, made if need be; a private one of this process where it cannot be written to.
 
     In an installation that may not be written to, every process compiles anew what it uses: half a minute.
     """
@@ -30,6 +36,6 @@ def writable_folder(folder: Path) -> Path:
             return folder
     except OSError:  # a read-only file system or folder: what follows is for it
         pass
-    private = Path(tempfile.mkdtemp(prefix="novacron-compiled-"))
-    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    private, creator = Path(tempfile.mkdtemp(prefix=PREFIX)), os.getpid()
+    atexit.register(lambda: shutil.rmtree(private, ignore_errors=True) if os.getpid() == creator else None)
     return private

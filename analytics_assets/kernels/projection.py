@@ -1,7 +1,6 @@
 """Daily values carried forward a year, with an upper bound from the errors of the same rule at earlier origins.
 
-A line is followed only where its trend is significant, is so without a step to a new level, and has not stopped;
-everything else stays at its recent level.
+A line is followed only where its trend lasts (`kernels/lasting_slope.py`); everything else stays at its recent level.
 """
 
 import math

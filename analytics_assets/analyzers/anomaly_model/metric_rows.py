@@ -199,8 +199,8 @@ def _unanswered_row(judged: Judged, row: int, span: Span) -> dict[str, Any]:
 
 def _event_row(judged: Judged, row: int, scores: Scores, event: Event, span: Span) -> dict[str, Any]:
     value = float(judged.values[row, span.first_step + event.peak])
-    expected, high = float(scores.expected[event.peak]), float(scores.high[event.peak])
-    low = max(float(scores.low[event.peak]), 0.0)  # no metric is below 0
+    # What was usual is at least 0, as every metric is.
+    expected, low, high = (max(float(part[event.peak]), 0.0) for part in (scores.expected, scores.low, scores.high))
     alike, fields = event.alike, event_fields(event, float(scores.score[event.peak]), ~np.isnan(scores.excess), span)
     return {
         **fields,

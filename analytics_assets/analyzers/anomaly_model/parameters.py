@@ -33,7 +33,10 @@ class AnomaliesParameters(Parameters):
         64 * 2**20, ge=0, le=1e15, description="Least deviation of a metric in bytes, in bytes."
     )
     minimum_change_bytes_per_second: float = Field(
-        1e6, ge=0, le=1e15, description="Least deviation of a metric in bytes/s, in bytes/s."
+        1e6,
+        ge=0,
+        le=1e15,
+        description="Least deviation of a metric in bytes/s, in bytes/s; by default 1 % of 1 Gbit/s.",
     )
     minimum_change_cores: float = Field(
         0.1, ge=0, le=1e6, description="Least deviation of a metric in cores, in cores."

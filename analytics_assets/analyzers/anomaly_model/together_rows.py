@@ -13,7 +13,6 @@ from analytics_assets.analyzers.anomaly_model.metric_rows import (
     Event,
     Judged,
     Span,
-    clock,
     duration,
     event_fields,
 )
@@ -70,7 +69,11 @@ def _of_entity(
         return
     history_days = min(float(metric.history_days[entity]) for metric in metrics)
     for joint in _events(score, kept_from, span, parameters):
-        event = _as_measured(joint, metrics, entity, span, parameters)
+        if joint.last < span.day_step - span.first_step:
+            continue
+        explained = found.explanations[kept_from + joint.first : kept_from + joint.last + 1]
+        explaining = [metrics[column] for column in _explaining(explained)]
+        event = _as_measured(joint, score[kept_from:], explaining, entity, span, parameters)
         if event is not None and span.is_told_today(event):
             inside = found.explanations[kept_from + event.first : kept_from + event.last + 1]
             named = explaining_metrics(inside, parameters.together_metrics)
@@ -93,29 +96,43 @@ def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: 
             yield Event(first, last, peak, first_alarm, goes_on, alike)
 
 
-def _as_measured(
-    joint: Event, metrics: Sequence[Judged], entity: int, span: Span, parameters: AnomaliesParameters
-) -> Event | None:
-    """Return the event from the first to the last step at which a metric is off; None if none is by enough to matter.
+def _explaining(explanations: NDArray[np.float32]) -> list[int]:
+    """Return the metrics that explain at least half as much of an event as the one that explains most."""
+    shares = explaining_metrics(explanations, explanations.shape[1])
+    return [column for column, share in shares if share >= HALF * shares[0][1]]
 
-    A metric is off that is at least half as far from what is usual at that time as it is at its farthest. The joint
-    score peaks late and falls slowly; and it has no unit, but what is too small to matter of each metric does not
-    matter of all of them together.
+
+def _as_measured(
+    joint: Event,
+    score: NDArray[np.float64],
+    explaining: Sequence[Judged],
+    entity: int,
+    span: Span,
+    parameters: AnomaliesParameters,
+) -> Event | None:
+    """Return the event from the first to the last step at which a metric that explains it is off; None if none is.
+
+    A metric is off that is at least half as far from what is usual at that time as it is at its farthest, and by
+    enough to matter. The joint score peaks late and falls slowly; and it has no unit, but what is too small to matter
+    of each metric does not matter of all of them together. Where it is not known what is usual, all is off.
     """
     off = np.zeros(joint.last - joint.first + 1, np.bool_)
-    for metric in metrics:
+    for metric in explaining:
         values, steps = metric.values[entity], (span.first_step + joint.first, span.first_step + joint.last)
         usual = usual_at(values, span.grid.step_ms, *steps)
-        far = np.nan_to_num(np.abs(values[steps[0] : steps[1] + 1] - usual), posinf=0.0)
+        far = np.abs(values[steps[0] : steps[1] + 1] - usual)
+        farthest = np.max(far[np.isfinite(far)], initial=0.0)
         least = parameters.detector(metric.unit)
         floor = np.maximum(least.minimum_deviation, least.minimum_deviation_share * np.abs(usual))
-        off |= (far >= floor) & (far >= np.maximum(HALF * far.max(), TINY))
+        off |= np.isnan(usual) | ((far >= floor) & (far >= max(HALF * farthest, TINY)))
     if not off.any():
         return None
     first = joint.first + int(np.argmax(off))
-    last = max(joint.last - int(np.argmax(off[::-1])), joint.first_alarm)
-    goes_on = joint.goes_on and joint.last - last < QUIET_STEPS
-    return replace(joint, first=first, last=last, peak=min(max(joint.peak, first), last), goes_on=goes_on)
+    first_alarm = max(joint.first_alarm, first)
+    last = max(joint.last - int(np.argmax(off[::-1])), first_alarm)
+    peak = first + int(np.nanargmax(score[first : last + 1]))
+    goes_on = joint.goes_on and len(score) - 1 - last < QUIET_STEPS
+    return replace(joint, first=first, last=last, peak=peak, first_alarm=first_alarm, goes_on=goes_on)
 
 
 def _row(
@@ -136,7 +153,7 @@ def _row(
         "metrics": metrics,
         "history_days": history_days,
         "why": (
-            f"its metrics together were {fields['score']:.1f} times their alarm line at {clock(fields['peak'])}, most "
-            f"of all {metrics}; {duration(event.duration_ms(span))} at least half as far"
+            f"its metrics together were up to {fields['score']:.1f} times their alarm line, most of all {metrics}; "
+            f"{duration(event.duration_ms(span))} at least half as far"
         ),
     }

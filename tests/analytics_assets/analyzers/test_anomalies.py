@@ -201,6 +201,45 @@ def test_a_joint_anomaly_lasts_as_long_as_its_metrics_are_off(lake):
     assert at(202) <= row["end"] <= at(208)
 
 
+@pytest.mark.parametrize("other", ["quiet", "at a new level"])
+def test_a_metric_that_has_no_part_in_it_says_nothing_of_how_long_it_lasts(lake, other):
+    """Stops the noise, or the new level, of the memory from making an hour of a burst of CPU and disk."""
+    values = {"cpu_percent": day_and_night(1), "disk_bytes": day_and_night(2) * 1e9}
+    values["memory_bytes"] = 40e9 + 1e9 * np.random.default_rng(3).standard_normal(DAYS * PER_DAY)
+    if other == "at a new level":
+        values["memory_bytes"][TODAY - 3 * PER_DAY :] += 10e9
+    values["cpu_percent"][TODAY + 200 : TODAY + 202] += 50
+    values["disk_bytes"][TODAY + 200 : TODAY + 202] += 60e9
+    store(lake, {"vm-1": values})
+    [row] = [row for row in answers(found(lake, TOGETHER)[1]) if row["kind"] == "together" and row["end"] > at(200)]
+    assert row["start"] == at(200)
+    assert row["end"] <= at(206)
+
+
+def test_a_vm_that_was_off_for_a_week_is_judged_by_what_was_before(lake):
+    """Stops an event of a VM that has just come back from being dropped, as nothing is known of these hours."""
+    values = {stem: day_and_night(seed) * scale for seed, (stem, scale) in enumerate(SCALES.items())}
+    for stem, scale in SCALES.items():
+        values[stem][TODAY - 7 * PER_DAY - 13 : TODAY] = np.nan
+        values[stem][TODAY + 200 : TODAY + 212] += 60 * scale
+    store(lake, {"vm-1": values})
+    rows = [row for row in answers(found(lake, TOGETHER)[1]) if row["kind"] == "together"]
+    assert [row for row in rows if row["start"] <= at(203) and row["end"] >= at(206)]
+
+
+def test_what_becomes_large_after_midnight_is_told_then(lake):
+    """Stops an event from being told on no day: too small to matter yesterday, alarmed already for today."""
+    quiet = {stem: (10 + 0.01 * day_and_night(seed)) * scale for seed, (stem, scale) in enumerate(SCALES.items())}
+    for stem, scale in SCALES.items():
+        quiet[stem][TODAY - 6 : TODAY + 6] += 2 * scale
+        quiet[stem][TODAY + 6 : TODAY + 24] += 40 * scale
+        quiet[stem][TODAY + 24 :] = np.nan
+    store(lake, {"vm-1": quiet})
+    coarse = TOGETHER.model_copy(update={"minimum_change_bytes": 3e9})
+    rows = [row for row in answers(found(lake, coarse)[1]) if row["kind"] == "together"]
+    assert [row for row in rows if row["start"] <= at(7)]
+
+
 def test_what_is_too_small_of_each_metric_is_none_of_all_together(lake):
     """Stops an idle VM, whose metrics never move, from being abnormal as a whole when all of them move a little."""
     random = np.random.default_rng(5)

@@ -29,7 +29,7 @@ def test_any_change_of_any_kernel_is_another_folder(tmp_path):
 def test_the_kernels_use_it_and_a_setting_of_ones_own_wins():
     script = "import analytics_assets.kernels, numba; print(numba.config.CACHE_DIR)"
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    ours, older = str(cache_folder()), str(cache_folder().with_name("compiled-0"))
+    ours, older = str(cache_folder()), str(cache_folder().with_name("novacron-compiled-0"))
     for given, expected in ((None, ours), (older, ours), ("/elsewhere", "/elsewhere")):
         whole = environment if given is None else {**environment, "NUMBA_CACHE_DIR": given}
         command = [sys.executable, "-c", script]

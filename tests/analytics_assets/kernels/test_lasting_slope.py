@@ -21,7 +21,7 @@ def directions_of(values, scale=1.0):
 def alone(values):
     """Return the directions of the slopes as they are."""
     slopes = robust_slopes(values)
-    return directions(slopes, slopes.slope * DAYS, np.zeros(len(values)), 0.01)
+    return directions(slopes, slopes.slope * values.shape[1], np.zeros(len(values)), 0.01)
 
 
 def noise(days=DAYS, series=SERIES):
@@ -62,11 +62,28 @@ def test_a_staircase_is_a_trend():
     assert np.mean(direction == "rising") >= 0.95
 
 
-def test_growth_that_has_stopped_is_over():
-    """Stops a plateau from running out."""
-    values = 0.3 * noise() + np.minimum(np.arange(DAYS), 13)
+@pytest.mark.parametrize("young", [False, True])
+def test_growth_that_has_stopped_is_over(young):
+    """Stops a plateau from running out, also where a series begins late and its last half is later still."""
+    days = 60
+    begin = 20 if young else 0
+    grown = np.clip(np.arange(days) - begin, 0, (days - begin) // 2) / ((days - begin) // 2)
+    values = noise(days) + 8 * grown
+    values[:, :begin] = np.nan
     _, direction = directions_of(values)
-    assert np.mean(direction == "stable") >= 0.95
+    assert np.mean(alone(values) == "rising") > 0.5
+    assert np.mean(direction == "rising") <= 0.15
+
+
+def test_the_slopes_of_what_is_stable_are_of_the_values_as_they_came():
+    """Stops a row that says stable from telling the slope of values that nobody has."""
+    values = noise() + 8 * (np.arange(DAYS) >= 14)
+    slopes, direction = directions_of(values)
+    plain = robust_slopes(values)
+    stable = direction == "stable"
+    assert np.count_nonzero(stable) > 300
+    assert (slopes.slope[stable] == plain.slope[stable]).all()
+    assert (slopes.p_value[stable] == plain.p_value[stable]).all()
 
 
 def test_a_restarting_leak_is_what_it_was():

@@ -18,7 +18,8 @@ def plain(values, first, last):
             for at in range(step - day * PER_DAY - AROUND, step - day * PER_DAY + AROUND + 1)
             if at >= 0 and np.isfinite(values[at])
         ]
-        found.append(np.median(near) if near else np.nan)
+        before = values[:first][np.isfinite(values[:first])]
+        found.append(np.median(near) if near else np.median(before) if len(before) else np.nan)
     return np.array(found)
 
 
@@ -35,6 +36,13 @@ def test_it_is_the_median_of_the_hours_around_it_on_days_before(first, last):
     assert usual_at(cut, STEP_MS, first, last) == pytest.approx(usual, nan_ok=True)
 
 
+def test_a_vm_that_was_off_for_a_week_has_all_of_its_past():
+    values = np.random.default_rng(1).standard_normal(20 * PER_DAY)
+    values[11 * PER_DAY : 19 * PER_DAY] = np.nan
+    usual = usual_at(values, STEP_MS, 19 * PER_DAY, 19 * PER_DAY + 5)
+    assert usual == pytest.approx(np.full(6, np.median(values[: 11 * PER_DAY])))
+
+
 def test_nothing_before_is_not_zero():
-    assert np.isnan(usual_at(np.ones(50), STEP_MS, 10, 20)).all()
+    assert np.isnan(usual_at(np.ones(50), STEP_MS, 0, 20)).all()
     assert np.isnan(usual_at(np.full(3 * PER_DAY, np.nan), STEP_MS, 2 * PER_DAY, 2 * PER_DAY)).all()
