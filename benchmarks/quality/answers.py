@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -30,18 +31,23 @@ class Answers:
     def __init__(self, home: Path, tenant: str, day: date) -> None:
         self.lake, self.tenant, self.day = Lake(home / "lake"), tenant, day
 
-    def table(self, name: str, days: int = 1) -> pd.DataFrame:
-        """Return the rows of the last `days` days that are stored."""
+    def table(self, name: str, days: int = 1, vm_id: str | None = None) -> pd.DataFrame:
+        """Return the rows of the last `days` days that are stored, of one VM or of all."""
         wanted = days_between(self.day - timedelta(days=days - 1), self.day)
         paths = [self.lake.path(name, Partition(self.tenant, day)) for day in wanted]
-        return pd.concat([pd.read_parquet(path) for path in paths if path.exists()], ignore_index=True)
+        filters = [("vm_id", "==", vm_id)] if vm_id else None
+        tables = [pd.read_parquet(path, filters=filters) for path in paths if path.exists()]
+        if not tables:
+            raise SystemExit(
+                f"{name} of {self.tenant} has no day stored of those up to {self.day}; run daily-analytics"
+            )
+        return pd.concat(tables, ignore_index=True)
 
     def anomalies(self) -> pd.DataFrame:
-        """Return the highest anomalies of the week, an event that lasts over midnight once."""
+        """Return the highest anomaly of the week of each VM, the highest first; peers' scores have another scale."""
         rows = self.table("anomalies", 7)
-        rows = rows[(rows["status"] == "ok") & (rows["severity"] != "low")].sort_values("score", ascending=False)
-        rows["event"] = rows["began"].fillna(rows["start"])
-        return rows.drop_duplicates(["kind", "entity_id", "metric", "event"]).drop_duplicates("entity_id").head(SHOWN)
+        rows = rows[(rows["status"] == "ok") & (rows["severity"] != "low") & (rows["kind"] != "peer")]
+        return rows.sort_values("score", ascending=False).drop_duplicates("entity_id").head(SHOWN)
 
     def exhaustions(self) -> pd.DataFrame:
         """Return the resources that run out soonest, those that are full already, and the fullest of the rest."""
@@ -63,17 +69,16 @@ class Answers:
 
 def draw_anomaly(axes: Axes, answers: Answers, row: pd.Series) -> None:
     """Draw the metric's days around an anomaly, with what was usual at its peak; of several metrics the first named."""
-    metric = row["metric"] if row["metric"] != "*" else str(row["metrics"]).split(" ", 1)[0].strip(",")
-    samples = answers.table("vm_resources", SHOWN_DAYS + 7)
-    samples = samples[samples["vm_id"] == row["entity_id"]].set_index("ts")
+    metric = row["metric"] if row["metric"] != "*" else str(row["metrics"]).split(" ", 1)[0]
+    samples = answers.table("vm_resources", SHOWN_DAYS + 7, row["entity_id"]).set_index("ts")[f"{metric}_mean"]
+    samples = samples.where(np.isfinite(samples)).dropna()
     samples = samples[samples.index >= row["start"] - timedelta(days=SHOWN_DAYS)]
     samples = samples[samples.index <= row["end"] + timedelta(days=1)]
-    axes.plot(samples.index, samples[f"{metric}_mean"], color=MEASURED, linewidth=0.7)
+    axes.plot(samples.index, samples, color=MEASURED, linewidth=0.7)
     axes.axvspan(row["began"] if pd.notna(row["began"]) else row["start"], row["end"], color=CONCLUDED, alpha=0.25)
     if pd.notna(row["expected"]):
-        peak = row["peak"]
         axes.errorbar(
-            peak,
+            row["peak"],
             row["expected"],
             [[max(0.0, row["expected"] - row["low"])], [max(0.0, row["high"] - row["expected"])]],
             color=CONCLUDED,
@@ -82,13 +87,11 @@ def draw_anomaly(axes: Axes, answers: Answers, row: pd.Series) -> None:
             markersize=3,
         )
     axes.set_title(f"{row['entity_id']} {metric} ({row['kind']}): score {row['score']:.1f}, {row['severity']}", size=8)
-    axes.set_ylim(top=samples[f"{metric}_mean"].max() * 1.1 or 1)
 
 
 def draw_exhaustion(axes: Axes, answers: Answers, row: pd.Series) -> None:
     """Draw the resource's hours, the 95th percentile of its days, its limits, and what is expected in 30 days."""
-    history = answers.table("vm_resources_hourly", HISTORY_DAYS)
-    hours = history[history["vm_id"] == row["entity_id"]].set_index("hour" if "hour" in history else "ts")
+    hours = answers.table("vm_resources_hourly", HISTORY_DAYS, row["entity_id"]).set_index("ts")
     column = "cpu_percent_p95" if row["resource"] == "cpu" else "memory_bytes_p95"
     use = hours[column] / 100 * row["physical"] if row["resource"] == "cpu" else hours[column] / GIB
     unit = 1 if row["resource"] == "cpu" else GIB
@@ -111,8 +114,7 @@ def draw_exhaustion(axes: Axes, answers: Answers, row: pd.Series) -> None:
 
 def draw_recommendation(axes: Axes, answers: Answers, row: pd.Series) -> None:
     """Draw CPU (left axis) and memory (right) with the sizes now (black) and as recommended."""
-    history = answers.table("vm_resources_hourly", 28)
-    hours = history[history["vm_id"] == row["entity_id"]].set_index("hour" if "hour" in history else "ts")
+    hours = answers.table("vm_resources_hourly", 28, row["entity_id"]).set_index("ts")
     axes.plot(hours.index, hours["cpu_percent_max"] / 100 * row["vcpus_from"], color=MEASURED, linewidth=0.6)
     axes.axhline(row["vcpus_from"], color="black", linewidth=0.8)
     axes.axhline(row["vcpus_to"], color=CONCLUDED, linewidth=1.2)

@@ -41,8 +41,9 @@ WEEK_HOURS, WEEK_MEMORY_WEEKS, WEEK_READY_WEEKS = 168, 4.0, 1.9
 WEEK_PROVEN = 0.5
 """The hour of the week is used where it leaves at most this share of the error that the time of day leaves."""
 
-WEEK_PROOF_DAYS = 28.0
-"""Memory of both errors: several weeks, for a weekend must not lose its weight by the Saturday after."""
+WEEK_PROOF_DAYS = (7.0, 28.0)
+"""Memories of both errors, of which one has to prove it: a week that has just begun to differ is soon known, and by
+the long one a weekend does not lose its weight by the Saturday after."""
 
 WEEK_EXPLAINS = 2.0
 """A point is then at most so many times as far off as it is from what the hour of the week led to expect."""
@@ -125,7 +126,8 @@ def replay_residuals(
     level = log_level = offset = recent = magnitude = record = 0.0
     profile, profile_days = np.zeros(SLOTS), np.zeros(SLOTS)
     week, week_seen = np.zeros(WEEK_HOURS), np.zeros(WEEK_HOURS)
-    week_error = day_error = week_points = 0.0
+    week_error, day_error, proof_rate = np.zeros(2), np.zeros(2), np.zeros(2)
+    week_points = 0.0
     scale, hour_scale = np.zeros(PREDICTORS), np.zeros((PREDICTORS, 24))
     # Errors counted of the profile (1), which begins later, and of the other predictors (0).
     points, hour_points = np.zeros(2), np.zeros((2, 24))
@@ -134,7 +136,7 @@ def replay_residuals(
     seen = 0
     last_ms = 0
     step_ms = rated_ms = 0.0
-    level_rate = scale_rate = hour_rate = offset_rate = proof_rate = 0.0
+    level_rate = scale_rate = hour_rate = offset_rate = 0.0
     for i in range(n):
         value = float(values[i])
         if not math.isfinite(value):
@@ -154,7 +156,8 @@ def replay_residuals(
             scale_rate = -math.expm1(-passed_ms / (SCALE_DAYS * DAY_MS))
             hour_rate = min(1.0, passed_ms / HOUR_MS) / HOUR_SCALE_DAYS
             offset_rate = -math.expm1(-passed_ms / OFFSET_MS)
-            proof_rate = -math.expm1(-passed_ms / (WEEK_PROOF_DAYS * DAY_MS))
+            for m in range(2):
+                proof_rate[m] = -math.expm1(-passed_ms / (WEEK_PROOF_DAYS[m] * DAY_MS))
         slot_share = min(1.0, step_ms / SLOT_MS) if step_ms > 0 else 1.0
         hour_share = min(1.0, step_ms / HOUR_MS) if step_ms > 0 else 1.0
         seen += 1
@@ -171,7 +174,7 @@ def replay_residuals(
         week_hour = int((now_ms // 3_600_000) % WEEK_HOURS)
         ready = profile_days[slot] >= PROFILE_READY_DAYS
         week_ready = week_seen[week_hour] >= WEEK_READY_WEEKS
-        weekly = ready and week_ready and week_error < WEEK_PROVEN * day_error
+        weekly = ready and week_ready and bool((week_error < WEEK_PROVEN * day_error).any())
         if seen == 1:
             level, log_level, recent = value, log_value, value
         daily = log_level + profile[slot]
@@ -245,9 +248,12 @@ def replay_residuals(
             limit = CLIP * max(scale[LOG_PROFILE], FLOOR)
             if week_ready:
                 week_points += 1
-                error_rate = max(proof_rate, 1.0 / week_points)
-                day_error += error_rate * (min(abs(daily_error), 2 * limit) - day_error)
-                week_error += error_rate * (min(abs(daily_error - week[week_hour]), 2 * limit) - week_error)
+                by_day = min(abs(daily_error), 2 * limit)
+                by_week = min(abs(daily_error - week[week_hour]), 2 * limit)
+                for m in range(2):
+                    error_rate = max(proof_rate[m], 1.0 / week_points)
+                    day_error[m] += error_rate * (by_day - day_error[m])
+                    week_error[m] += error_rate * (by_week - week_error[m])
             week_rate = hour_share / min(WEEK_MEMORY_WEEKS, week_seen[week_hour] + hour_share)
             week[week_hour] += week_rate * clipped(daily_error - week[week_hour], 2 * limit)
             week_seen[week_hour] += hour_share
