@@ -12,13 +12,15 @@ what it is of, where that is known, unless more was seen. Prophet is tried for t
 if asked for. A VM that is silent, or that only the inventory knows, has a row that says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from analytics_assets.analyzers.forecast_model.histories import ENTITY_KINDS, histories
 from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters, recipe
-from analytics_assets.analyzers.forecast_model.rows import Rows, forecast_rows
+from analytics_assets.analyzers.forecast_model.rows import forecast_rows
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.forecast.forecasts import STATUSES
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
@@ -78,34 +80,41 @@ TABLE = Table(
 )  # fmt: skip
 
 
-def forecasts_table(parts: Sequence[Rows]) -> pa.Table:
-    """Return the rows of the table: the columns of `parts`, one after another."""
+def encoded(columns: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
+    """Return the columns of some rows as Arrow has them: their few texts repeat, and take a small number each."""
+    arrays = {}
+    for column in TABLE.columns:
+        kind = column.given_as
+        array = pa.array(columns[column.name], pa.timestamp("ms") if kind == TIMESTAMP else kind, from_pandas=True)
+        arrays[column.name] = array.dictionary_encode() if kind == pa.string() else array.cast(kind)
+    return arrays
+
+
+def forecasts_table(parts: Sequence[Mapping[str, pa.Array]]) -> pa.Table:
+    """Return the rows of the table: the `encoded` columns of `parts`, one after another."""
     if not parts:
         return TABLE.empty()
     arrays = {}
     for column in TABLE.columns:
-        kind = column.given_as
-        chunks = []
-        for part in parts:
-            values = part.columns[column.name]
-            chunk = pa.array(values, pa.timestamp("ms") if kind == TIMESTAMP else kind, from_pandas=True)
-            # Few texts repeat over many rows: encoded chunk by chunk they stay small.
-            chunks.append(chunk.dictionary_encode() if kind == pa.string() else chunk.cast(kind))
-        joined = pa.chunked_array(chunks).unify_dictionaries()
-        arrays[column.name] = joined.cast(kind) if column.type == pa.string() else joined
+        joined = pa.chunked_array([part[column.name] for part in parts]).unify_dictionaries()
+        arrays[column.name] = joined.cast(column.given_as) if column.type == pa.string() else joined
     return pa.table(arrays)
 
 
 def compute(workplace: Workplace, parameters: ForecastsParameters) -> Result:
     """Make one partition, one metric after another."""
-    parts: list[Rows] = []
-    seen = expected = 0
+    parts: list[dict[str, pa.Array]] = []
+    seen = expected = answered = without_answer = chosen = 0
+    notes: list[str] = []
     for history in histories(workplace, parameters.window_days, parameters.metrics):
-        parts += forecast_rows(history, parameters, workplace.minimum_coverage)
+        for rows in forecast_rows(history, parameters, workplace.minimum_coverage):
+            parts.append(encoded(rows.columns))
+            answered, without_answer = answered + rows.answered, without_answer + rows.without_answer
+            chosen += sum(choice.chosen for choice in rows.prophet.values())
+            notes += [f"{name}: prophet {'chosen' if choice.chosen else 'not chosen'}, {choice.reason}"
+                      for name, choice in rows.prophet.items()]  # fmt: skip
         if history.kind in ("vm", "node"):
             seen, expected = seen + int(history.seen.sum()), expected + int(history.expected.sum())
-    notes = [f"{name}: prophet {'chosen' if choice.chosen else 'not chosen'}, {choice.reason}"
-             for part in parts for name, choice in part.prophet.items()]  # fmt: skip
     if not parts:
         source = workplace.tables("samples")[0].name
         notes.append(f"table {source} has no row in the {parameters.window_days} days: no rows")
@@ -118,11 +127,7 @@ def compute(workplace: Workplace, parameters: ForecastsParameters) -> Result:
             recipe=recipe(parameters),
             notes=tuple(notes),
         ),
-        numbers={
-            "series": sum(part.answered for part in parts),
-            "without_answer": sum(part.without_answer for part in parts),
-            "prophet_chosen": sum(choice.chosen for part in parts for choice in part.prophet.values()),
-        },
+        numbers={"series": answered, "without_answer": without_answer, "prophet_chosen": chosen},
     )
 
 

@@ -174,7 +174,8 @@ def replay_residuals(
         week_hour = int((now_ms // 3_600_000) % WEEK_HOURS)
         ready = profile_days[slot] >= PROFILE_READY_DAYS
         week_ready = week_seen[week_hour] >= WEEK_READY_WEEKS
-        weekly = ready and week_ready and bool((week_error < WEEK_PROVEN * day_error).any())
+        proven = week_error[0] < WEEK_PROVEN * day_error[0] or week_error[1] < WEEK_PROVEN * day_error[1]
+        weekly = ready and week_ready and proven
         if seen == 1:
             level, log_level, recent = value, log_value, value
         daily = log_level + profile[slot]
