@@ -22,7 +22,7 @@ from analytics_assets.analyzers.forecast_model.histories import ENTITY_KINDS, hi
 from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters, recipe
 from analytics_assets.analyzers.forecast_model.rows import forecast_rows
 from analytics_assets.components import Component, Input, Result, Workplace
-from analytics_assets.kernels.forecast.forecasts import STATUSES
+from analytics_assets.kernels.forecast.plan import STATUSES
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 TILE_ROWS = 256
@@ -100,6 +99,8 @@ def _lengths(whole: Matrix) -> Matrix:
 
 def _best_of_followers(late: Matrix, early: Matrix, maximum_lag: int) -> LagCorrelations:
     """Return the best lag from 0 on by which the rows of `late` follow those of `early`, with its sum of products."""
+    from analytics_assets.kernels.lag_correlation_kernel import keep_best
+
     steps = late.shape[1]
     best = LagCorrelations(np.zeros((len(late), len(early)), np.float32), np.zeros((len(late), len(early)), np.int32))
     products = np.empty((min(TILE_ROWS, len(late)), len(early)), np.float32)
@@ -108,18 +109,8 @@ def _best_of_followers(late: Matrix, early: Matrix, maximum_lag: int) -> LagCorr
         found = products[: tile.stop - start]
         for lag in range(maximum_lag + 1):
             np.matmul(late[tile, lag:], early[:, : steps - lag].T, out=found)
-            _keep_best(found, lag, best.coefficient[tile], best.lag[tile])
+            keep_best(found, lag, best.coefficient[tile], best.lag[tile])
     return best
-
-
-@njit(cache=True)
-def _keep_best(products, lag, coefficient, best_lag):  # type: ignore[no-untyped-def]
-    """Take the products where they are further from 0 than the coefficients of the lags before."""
-    for row in range(products.shape[0]):
-        for column in range(products.shape[1]):
-            better = abs(products[row, column]) > abs(coefficient[row, column])
-            coefficient[row, column] = products[row, column] if better else coefficient[row, column]
-            best_lag[row, column] = lag if better else best_lag[row, column]
 
 
 def autocorrelations(residuals: Matrix) -> Matrix:

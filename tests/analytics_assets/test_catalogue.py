@@ -1,5 +1,7 @@
 """The component registry, with what installed packages add."""
 
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -57,3 +59,14 @@ def test_every_parameter_has_unit_range_and_description():
             assert field.description, f"{component.name}.{name}"
             assert not field.is_required(), f"{component.name}.{name} has no default"
     assert COMPONENT.description
+
+
+def test_what_there_is_is_told_without_what_computes_it():
+    """Stops every query and every start of the code server from paying for numba, pandas, charts and reports."""
+    heavy = ("numba", "pandas", "matplotlib", "prophet", "reportlab", "scipy")
+    script = (
+        "import sys; from analytics_assets.catalogue import components; components(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

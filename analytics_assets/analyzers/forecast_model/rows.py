@@ -1,7 +1,7 @@
 """The rows of the forecasts: one metric of many entities, from hourly history to the table's columns."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,12 @@ from analytics_assets.analyzers.forecast_model.histories import History
 from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters
 from analytics_assets.kernels.coverage import coverage_of
 from analytics_assets.kernels.daily import daily_levels
-from analytics_assets.kernels.forecast.forecasts import Forecasts, forecast
 from analytics_assets.kernels.forecast.plan import DAILY, HOURLY, Plan
-from analytics_assets.kernels.forecast.prophet_engine import Choice, with_prophet
 from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY
+
+if TYPE_CHECKING:
+    from analytics_assets.kernels.forecast.forecasts import Forecasts
+    from analytics_assets.kernels.forecast.prophet_engine import Choice
 
 STEPS = ("mean", "lo80", "hi80", "lo95", "hi95", "backtest_mae")
 
@@ -25,7 +27,7 @@ class Rows:
     columns: dict[str, NDArray[Any]]
     answered: int
     without_answer: int
-    prophet: dict[str, Choice]
+    prophet: "dict[str, Choice]"
 
 
 def forecast_rows(history: History, parameters: ForecastsParameters, minimum_coverage: float) -> tuple[Rows, Rows]:
@@ -34,6 +36,9 @@ def forecast_rows(history: History, parameters: ForecastsParameters, minimum_cov
     A series whose coverage is below `minimum_coverage`, or that has been silent for `silent_days`, has
     no answer, and teaches the others nothing.
     """
+    from analytics_assets.kernels.forecast.forecasts import forecast  # needs numba, as the next does
+    from analytics_assets.kernels.forecast.prophet_engine import with_prophet
+
     coverage = coverage_of(history.seen, history.expected)
     refused = _refused(history.hours, coverage, parameters.silent_days, minimum_coverage)
     hours = history.hours.copy()
@@ -78,7 +83,7 @@ def _refused(
 
 
 def _columns(
-    history: History, found: Forecasts, plan: Plan, horizon: int, days: NDArray[np.float64], coverage: Any
+    history: History, found: "Forecasts", plan: Plan, horizon: int, days: NDArray[np.float64], coverage: Any
 ) -> dict[str, NDArray[Any]]:
     """Return one row per step of an answered series, and one of lead 0 for each without an answer."""
     answered = found.status == "ok"

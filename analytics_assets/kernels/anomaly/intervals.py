@@ -116,6 +116,8 @@ def _spans(alarm: np.ndarray, excess: np.ndarray, rule: IntervalRule) -> list[tu
     loud = quiet = begin = 0
     for at, position in enumerate(present.tolist()):
         if opened is None:
+            if not outside[at]:  # nothing that the points before did not open already
+                continue
             recent = range(max(begin, at + 1 - rule.of_points), at + 1)
             those = [k for k in recent if outside[k]]
             if len(those) >= rule.outside_points and any(alarm[present[k]] for k in those):

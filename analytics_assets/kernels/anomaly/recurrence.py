@@ -71,7 +71,6 @@ def _usually_out(out: NDArray[np.float64], size: float) -> NDArray[np.bool_]:
 
 def _near(times: NDArray[np.bool_], around: int) -> NDArray[np.bool_]:
     """Return the times of the day up to `around` steps from one of `times`, over midnight too."""
-    near = times.copy()
-    for step in range(1, around + 1):
-        near |= np.roll(times, step) | np.roll(times, -step)
-    return near
+    around_midnight = np.concatenate([times[-around:], times, times[:around]])
+    so_far = np.concatenate([[0], np.cumsum(around_midnight)])
+    return np.asarray(so_far[2 * around + 1 :] > so_far[: len(times)])

@@ -64,6 +64,7 @@ FLOOR = 0.015
 """Least scale: this share of the mean absolute value, or so much on the logarithmic scale."""
 
 TINY = 1e-12
+CERTAINLY_ONE = 1 + 1e-9
 LARGEST_VALUE, LARGEST_RESIDUAL, LARGEST_LOG = 1e100, 1000.0, 300.0
 RECORD_AFTER = 50
 """Points before the largest deviation from the level is worth comparing with."""
@@ -78,7 +79,7 @@ LEVEL, LOG_LEVEL, LOG_PROFILE, RECENT = 0, 1, 2, 3
 PREDICTORS = 4
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def usual_step(step_ms: float, elapsed_ms: float) -> float:
     """Return the running median of the steps, moved towards this one by at most a twentieth."""
     if elapsed_ms <= 0:
@@ -90,19 +91,25 @@ def usual_step(step_ms: float, elapsed_ms: float) -> float:
     return max(elapsed_ms, step_ms / 1.05)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def clipped(error: float, limit: float) -> float:
     """Return `error`, or the nearest to it that is at most `limit` from 0."""
     return max(-limit, min(limit, error))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def learning_rate(least: float, seen: float) -> float:
+    """Return 1 / (seen + 1), at least `least`; once that is larger nothing is divided: divisions are slow."""
+    return least if (seen + 1.0) * least > CERTAINLY_ONE else max(least, 1.0 / (seen + 1.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def in_unit(place: float, log_unit: float) -> float:
     """Return a place on the logarithmic scale of this unit, or on none (0), in the metric's unit."""
     return log_unit * math.sinh(clipped(place, LARGEST_LOG)) if log_unit > 0 else place
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def replay_residuals(
     ts_ms: IntArray,
     values: NDArray[np.floating[Any]],
@@ -135,7 +142,8 @@ def replay_residuals(
     center, error, unit = np.zeros(PREDICTORS), np.zeros(PREDICTORS), np.zeros(PREDICTORS)
     seen = 0
     last_ms = 0
-    step_ms = rated_ms = 0.0
+    step_ms = rated_ms = shared_ms = 0.0
+    slot_share = hour_share = 1.0
     level_rate = scale_rate = hour_rate = offset_rate = 0.0
     for i in range(n):
         value = float(values[i])
@@ -158,14 +166,16 @@ def replay_residuals(
             offset_rate = -math.expm1(-passed_ms / OFFSET_MS)
             for m in range(2):
                 proof_rate[m] = -math.expm1(-passed_ms / (WEEK_PROOF_DAYS[m] * DAY_MS))
-        slot_share = min(1.0, step_ms / SLOT_MS) if step_ms > 0 else 1.0
-        hour_share = min(1.0, step_ms / HOUR_MS) if step_ms > 0 else 1.0
+        if step_ms != shared_ms:
+            shared_ms = step_ms
+            slot_share, hour_share = min(1.0, step_ms / SLOT_MS), min(1.0, step_ms / HOUR_MS)
+        level_learns = learning_rate(level_rate, seen)
+        recent_learns = learning_rate(RECENT_SHARE, seen)
         seen += 1
-        first = 1.0 / seen
         trusted = seen <= CLIP_AFTER or (len(reference) > 0 and reference[i])
 
         if trusted or magnitude == 0.0:
-            magnitude += max(level_rate, first) * (abs(value) - magnitude)
+            magnitude += level_learns * (abs(value) - magnitude)
         else:
             magnitude += level_rate * (min(abs(value), 2 * CLIP * magnitude) - magnitude)
         log_value = math.asinh(value / magnitude) if magnitude > 0 else 0.0
@@ -190,8 +200,8 @@ def replay_residuals(
             error[k] = (log_value if k in (LOG_LEVEL, LOG_PROFILE) else value) - center[k]
 
         for g in range(2):
-            rate[g] = max(scale_rate, 1.0 / (points[g] + 1))
-            rate_of_hour[g] = max(hour_rate, 1.0 / (hour_points[g, hour] + 1))
+            rate[g] = learning_rate(scale_rate, points[g])
+            rate_of_hour[g] = learning_rate(hour_rate, hour_points[g, hour])
             share_of_hour[g] = min(HOUR_SHARE, HOUR_SHARE / HOUR_SHARE_POINTS * hour_points[g, hour])
         total = 0.0
         count = 0
@@ -243,7 +253,7 @@ def replay_residuals(
         if not trusted:
             level_error = clipped(level_error, CLIP * scale[LEVEL])
             log_error = clipped(log_error, CLIP * scale[LOG_LEVEL])
-        level += max(level_rate, first) * level_error
+        level += level_learns * level_error
         daily_error = log_value - daily
         if ready:
             limit = CLIP * max(scale[LOG_PROFILE], FLOOR)
@@ -263,5 +273,5 @@ def replay_residuals(
                 daily_error = clipped(daily_error, limit)
         profile[slot] += slot_share / min(PROFILE_DAYS, profile_days[slot] + slot_share) * daily_error
         profile_days[slot] += slot_share
-        log_level += max(level_rate, first) * log_error
-        recent += max(RECENT_SHARE, first) * error[RECENT]
+        log_level += level_learns * log_error
+        recent += recent_learns * error[RECENT]

@@ -89,7 +89,7 @@ SCORE, EXPECTED, LOW, HIGH, EXCESS = 0, 1, 2, 3, 4
 COLUMNS = 5
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def prior_histogram() -> FloatArray:
     """Return the weights of the bins before any residual was seen; the outer bins hold all beyond."""
     histogram = np.empty(BINS)
@@ -101,7 +101,7 @@ def prior_histogram() -> FloatArray:
     return histogram
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bin_of(residual: float) -> int:
     """Return the bin that a residual falls in."""
     if residual <= LOWEST:
@@ -109,7 +109,7 @@ def bin_of(residual: float) -> int:
     return min(int((math.log(residual) - LOG_LOWEST) / BIN_WIDTH), BINS - 1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def alarm_line(histogram: FloatArray, total: float, step_ms: float) -> float:
     """Return the residual that is expected to be exceeded at the rare share of points, at least the least line.
 
@@ -146,7 +146,7 @@ def alarm_line(histogram: FloatArray, total: float, step_ms: float) -> float:
     return max(LEAST_LINE, math.exp(line))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def repeated_peak(quarter_peak: FloatArray, quarter: int) -> float:
     """Return the peak that this quarter of an hour had on all but a few days, 0 if that is not beyond the line.
 
@@ -164,7 +164,7 @@ def repeated_peak(quarter_peak: FloatArray, quarter: int) -> float:
     return lowest[REPEATED_BUT] if lowest[REPEATED_BUT] >= 1.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def replay_scores(
     ts_ms: IntArray,
     values: NDArray[np.floating[Any]],
@@ -265,7 +265,7 @@ def replay_scores(
             weight = 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def replay_rows(
     ts_ms: IntArray,
     values: NDArray[np.floating[Any]],

@@ -12,12 +12,10 @@ from numba import njit
 
 from analytics_assets.kernels.forecast.drift import slope_per_day
 from analytics_assets.kernels.forecast.hourly_candidates import WEEK, Vector, shrunk_median
+from analytics_assets.kernels.forecast.plan import DAILY
 from analytics_assets.kernels.forecast.weighted_median import ascending, weighted_median
 
-NAMES = ("short_level", "middle_level", "long_level", "seasonal_naive", "line")
-
-DAYS = 56
-"""Days before the origin that are looked at."""
+DAYS = DAILY.value_days
 
 HALF_LIVES_DAYS = (1.5, 3.0, 7.0)
 LINE_MEMORY = 2

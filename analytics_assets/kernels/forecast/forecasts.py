@@ -22,8 +22,6 @@ from analytics_assets.kernels.forecast.plan import Plan
 STALE_DAYS = 7
 """A series without a value in so many days before the origin is over, or cannot be told from one that is."""
 
-STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")
-
 
 @dataclass(frozen=True)
 class Forecasts:

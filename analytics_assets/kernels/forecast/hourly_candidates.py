@@ -20,24 +20,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from analytics_assets.kernels.forecast.drift import slope_per_day
+from analytics_assets.kernels.forecast.plan import HOURLY
 from analytics_assets.kernels.forecast.weighted_median import ascending, weighted_median, weighted_quartile_range
 
 HOURS = 24
 WEEK = 7
-DAYS = 28
-"""Days before the origin that are looked at."""
-
-NAMES = (
-    "recent_days",
-    "weekday_profile",
-    "recent_days_last_value",
-    "seasonal_naive",
-    "hour_of_week",
-    "week_level_profile",
-    "hours_level_profile",
-    "settling_level_profile",
-    "line_profile",
-)
+DAYS = HOURLY.value_days
 
 RECENT_HALF_LIFE_DAYS = 1.5
 LAST_VALUE_HALF_LIFE_DAYS = 3.0

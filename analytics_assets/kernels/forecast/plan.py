@@ -6,7 +6,8 @@ in the middle of wide plateaus: half or twice of any of them changes the error b
 
 from dataclasses import dataclass
 
-from analytics_assets.kernels.forecast import daily_candidates, hourly_candidates
+STATUSES = ("ok", "insufficient_data", "no_data", "degenerate")
+"""What a forecast may be; only `ok` has values."""
 
 LEVELS = (0.8, 0.95)
 """Shares of the truth that the two intervals are meant to hold."""
@@ -21,6 +22,7 @@ class Plan:
 
     name: str
     candidates: tuple[str, ...]
+    """In the order in which `hourly_candidates.py` and `daily_candidates.py` make them."""
     steps_per_day: int
     season_steps: int
     """Steps of the season of the naive forecast that MASE compares with."""
@@ -33,7 +35,7 @@ class Plan:
     residual_days: tuple[int, ...]
     """Origins whose errors make the intervals."""
     value_days: int
-    """Days whose values make the other half of the intervals."""
+    """Days before the origin that the candidates look at, and whose values make the other half of the intervals."""
     fleet_share: float
     """Share of the fleet in what is believed of a candidate, 0 to 1."""
     value_share: float
@@ -64,7 +66,17 @@ class Plan:
 
 HOURLY = Plan(
     name="h",
-    candidates=hourly_candidates.NAMES,
+    candidates=(
+        "recent_days",
+        "weekday_profile",
+        "recent_days_last_value",
+        "seasonal_naive",
+        "hour_of_week",
+        "week_level_profile",
+        "hours_level_profile",
+        "settling_level_profile",
+        "line_profile",
+    ),
     steps_per_day=24,
     season_steps=24,
     maximum_horizon=168,
@@ -72,7 +84,7 @@ HOURLY = Plan(
     interval_blocks=((0, 24), (24, 72), (72, 168)),
     selection_days=(1, 2, 7, 14),
     residual_days=(1, 2, 7, 8, 9, 14, 21),
-    value_days=hourly_candidates.DAYS,
+    value_days=28,
     fleet_share=0.5,
     value_share=0.5,
     minimum_values=24,
@@ -81,7 +93,7 @@ HOURLY = Plan(
 
 DAILY = Plan(
     name="d",
-    candidates=daily_candidates.NAMES,
+    candidates=("short_level", "middle_level", "long_level", "seasonal_naive", "line"),
     steps_per_day=1,
     season_steps=7,
     maximum_horizon=90,
@@ -89,7 +101,7 @@ DAILY = Plan(
     interval_blocks=((0, 7), (7, 14), (14, 28), (28, 56), (56, 90)),
     selection_days=(7, 14, 21, 28),
     residual_days=(3, 7, 10, 14, 17, 21, 24, 28),
-    value_days=daily_candidates.DAYS,
+    value_days=56,
     fleet_share=0.8,
     value_share=0.8,
     minimum_values=7,

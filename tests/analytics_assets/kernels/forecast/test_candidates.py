@@ -3,21 +3,22 @@ import pytest
 
 from analytics_assets.kernels.forecast import daily_candidates as daily
 from analytics_assets.kernels.forecast import hourly_candidates as hourly
+from analytics_assets.kernels.forecast.plan import DAILY, HOURLY
 from tests.analytics_assets.kernels.forecast.series import daily_job, office_hours
 
 
 def hours_ahead(series, horizon=168, origin_days=0, floor=0.0):
     """Return the forecasts by candidate, made `origin_days` days before the end of `series`, among other origins."""
     origins = np.array(sorted({0, 1, origin_days}))
-    out = np.empty((len(origins), horizon, len(hourly.NAMES)))
+    out = np.empty((len(origins), horizon, len(HOURLY.candidates)))
     hourly.hourly_candidates(np.asarray(series, float), origins, floor, out, np.empty(len(origins)))
-    return dict(zip(hourly.NAMES, out[origins.tolist().index(origin_days)].T, strict=True))
+    return dict(zip(HOURLY.candidates, out[origins.tolist().index(origin_days)].T, strict=True))
 
 
 def days_ahead(series, horizon=28, floor=0.0):
-    out = np.empty((horizon, len(daily.NAMES)))
+    out = np.empty((horizon, len(DAILY.candidates)))
     daily.daily_candidates(np.asarray(series, float), len(series), floor, out)
-    return dict(zip(daily.NAMES, out.T, strict=True))
+    return dict(zip(DAILY.candidates, out.T, strict=True))
 
 
 def median(values, weights):
