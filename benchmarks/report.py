@@ -96,29 +96,34 @@ def machine() -> str:
     )
 
 
-def write_page(path: Path, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
-    """Write the page of results, with a table for each benchmark."""
-    parts = [
+def write_page(path: Path, outcomes: Mapping[str, Sequence[Outcome]], order: Sequence[str]) -> None:
+    """Write the page of results, a table for each benchmark in this `order`; those that did not run keep theirs."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    sections = {part.split("\n", 1)[0]: f"## {part.rstrip()}\n" for part in before.split("\n## ")[1:]}
+    sections |= {name: _section(name, results) for name, results in outcomes.items()}
+    head = [
         "# Benchmarks\n",
         "Made by `make bench BENCH=--write`. Each line is ours beside its peer or limit, measured in turns in one run;",
         "the files are in the page cache. Wall times vary up to 2x between runs on a shared machine:",
         "trust the ratios.\n",
         f"Machine: {machine()}.\n",
     ]
-    for name, results in outcomes.items():
-        about = (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip()
-        parts += [
-            f"## {name}\n",
-            f"{about}\n",
-            "| what | ours | peer or limit | ratio | aim | |",
-            "|---|---|---|---|---|---|",
-        ]
-        for outcome in results:
-            peer = f"{outcome.peer:.4g} {outcome.unit} ({outcome.peer_name})" if outcome.peer else ""
-            ratio = f"{outcome.ratio:.2f}" if outcome.ratio is not None else ""
-            verdict = {True: "met", False: "missed", None: ""}[outcome.met]
-            note = f" {outcome.note}" if outcome.note else ""
-            ours = f"{outcome.ours:.4g} {outcome.unit}"
-            parts.append(f"| {outcome.what} | {ours} | {peer} | {ratio} | {outcome.aim} | {verdict}{note} |")
-        parts.append("")
-    path.write_text("\n".join(parts), encoding="utf-8")
+    path.write_text("\n".join([*head, *(sections[name] for name in order if name in sections)]), encoding="utf-8")
+
+
+def _section(name: str, results: Sequence[Outcome]) -> str:
+    about = (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip()
+    parts = [
+        f"## {name}\n",
+        f"{about}\n",
+        "| what | ours | peer or limit | ratio | aim | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for outcome in results:
+        peer = f"{outcome.peer:.4g} {outcome.unit} ({outcome.peer_name})" if outcome.peer else ""
+        ratio = f"{outcome.ratio:.2f}" if outcome.ratio is not None else ""
+        verdict = {True: "met", False: "missed", None: ""}[outcome.met]
+        note = f" {outcome.note}" if outcome.note else ""
+        ours = f"{outcome.ours:.4g} {outcome.unit}"
+        parts.append(f"| {outcome.what} | {ours} | {peer} | {ratio} | {outcome.aim} | {verdict}{note} |")
+    return "\n".join([*parts, ""])
