@@ -1,5 +1,7 @@
 """A lake of two tenants and a session of one of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from resources.lake.lake import Lake
@@ -19,4 +21,11 @@ def lake(tmp_path_factory) -> Lake:
 @pytest.fixture(scope="module")
 def session(lake):
     with open_session(lake, "acme", TABLES, LIMITS) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def patient_session(lake):
+    """The same with a minute for each query, however slow the machine: what ends it is another limit."""
+    with open_session(lake, "acme", TABLES, replace(LIMITS, timeout_seconds=60)) as opened:
         yield opened
