@@ -193,10 +193,8 @@ def _figures(
     level = row_median(daily[:, -LEVEL_DAYS:])
     level = np.where(np.isnan(level), row_median(daily), level)
     floor = parameters.floor(unit, level)
-    changes = change_points(steps, raw.slope, parameters.change_point_sds).of_at_least(floor)
-    slopes, direction = lasting_trends(
-        steps, raw, spent, span, floor, parameters.significance, parameters.change_point_sds
-    )
+    changes = change_points(steps, raw.slope, parameters.change_point_sds)
+    slopes, direction = lasting_trends(steps, raw, spent, span, floor, parameters.significance, changes)
     # A step belongs to the UTC day that holds its middle.
     middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
     days = (middles // DAY_MS).astype("datetime64[D]")
@@ -210,7 +208,7 @@ def _figures(
         "p_value": slopes.p_value,
         "direction": direction,
         **_hourly(hours, weekdays, raw if per_day == 1 else None, parameters.hourly_days),
-        **_changes(changes, days),
+        **_changes(changes.of_at_least(floor), days),
         **_ahead(hours, daily, parameters.half_life_days),
     }
 

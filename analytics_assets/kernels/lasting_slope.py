@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.change_points import LEAST_JUMP_SDS, change_points
+from analytics_assets.kernels.change_points import ChangePoints, change_points
 from analytics_assets.kernels.slope import Slopes, directions, robust_slopes
 
 HALF_POINTS = 7
@@ -26,7 +26,7 @@ def lasting_trends(
     span: Vector | int,
     floor: Vector,
     significance: float,
-    least_jump_sds: float = LEAST_JUMP_SDS,
+    changes: ChangePoints | None = None,
 ) -> tuple[Slopes, NDArray[np.str_]]:
     """Return the `slopes` of `values` [series, step], and their `directions` over `span` steps, as far as they last.
 
@@ -36,7 +36,7 @@ def lasting_trends(
     `spent` degrees of freedom, and the slope is that of the rest. Several steps in one direction are a trend, as of a
     disk that fills by the week; what falls back, as a leak that starts again, is no step along its slope. A series is
     also stable whose last half has stopped: its slope is less than a quarter of the whole one. The slopes of what is
-    stable are those of all values, as they came.
+    stable are those of all values, as they came. `changes` are those of all series, where they are known already.
 
     Measured at 28 points, white noise: a single step of 5 standard deviations, anywhere but in the first and last
     four days, is called a trend in 1.2 % of the series (3.5 % by `directions` alone), one of 8 in 0.6 % (0.1 %). A rise
@@ -46,7 +46,7 @@ def lasting_trends(
     """
     change = slopes.slope * span
     moves = np.abs(change) >= np.maximum(floor, slopes.noise)
-    level, without = _without_step(values, slopes, spent, moves, least_jump_sds)
+    level, without = _without_step(values, slopes, spent, moves, changes)
     direction = directions(without, without.slope * span, floor, significance)
     moving = (direction == "rising") | (direction == "falling")
     moving &= ~_stopped(level, without, moving)
@@ -56,11 +56,14 @@ def lasting_trends(
 
 
 def _without_step(
-    values: Vector, slopes: Slopes, spent: NDArray[np.int64], moving: NDArray[np.bool_], least_jump_sds: float
+    values: Vector, slopes: Slopes, spent: NDArray[np.int64], moving: NDArray[np.bool_], known: ChangePoints | None
 ) -> tuple[Vector, Slopes]:
     """Return values and slopes, those of `moving` rows with a single step along their slope without it."""
     rows = np.flatnonzero(moving)
-    changes = change_points(values[rows], slopes.slope[rows], least_jump_sds)
+    if known is None:
+        changes = change_points(values[rows], slopes.slope[rows])
+    else:
+        changes = ChangePoints(known.steps[rows], known.heights[rows])
     along = np.where(np.isnan(changes.heights), 0.0, changes.heights) * np.sign(slopes.slope[rows])[:, None] > 0
     single = np.count_nonzero(along, axis=1) == 1
     rows, place = rows[single], np.argmax(along[single], axis=1)

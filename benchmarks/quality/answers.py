@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from resources.lake.lake import Lake
 from resources.partition import Partition, days_between
 
-SHOWN, SHOWN_DAYS, HISTORY_DAYS, WEEK = 10, 5, 60, timedelta(days=6)
+SHOWN, SHOWN_DAYS, HISTORY_DAYS = 10, 5, 60
 GIB = 2.0**30
 MEASURED, BAND, CONCLUDED = "#335577", "#99bbdd", "#cc4422"
 
