@@ -64,7 +64,6 @@ FLOOR = 0.015
 """Least scale: this share of the mean absolute value, or so much on the logarithmic scale."""
 
 TINY = 1e-12
-CERTAINLY_ONE = 1 + 1e-9
 LARGEST_VALUE, LARGEST_RESIDUAL, LARGEST_LOG = 1e100, 1000.0, 300.0
 RECORD_AFTER = 50
 """Points before the largest deviation from the level is worth comparing with."""
@@ -99,8 +98,8 @@ def clipped(error: float, limit: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def learning_rate(least: float, seen: float) -> float:
-    """Return 1 / (seen + 1), at least `least`; once that is larger nothing is divided: divisions are slow."""
-    return least if (seen + 1.0) * least > CERTAINLY_ONE else max(least, 1.0 / (seen + 1.0))
+    """Return the weight of a point after `seen` others: that of a plain mean at first, and never less than `least`."""
+    return max(least, 1.0 / (seen + 1.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
