@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from analytics_assets.analyzers.anomaly_model.history import History, blocks, window_grid
+from analytics_assets.analyzers.anomaly_model.history import History, blocks, read_ahead, window_grid
 from analytics_assets.analyzers.anomaly_model.metric_rows import Span, judge, metric_rows
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, peer_hours, peer_rows
@@ -54,7 +54,8 @@ def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
     grid = window_grid(workplace, "samples", parameters.window_days)
     span = Span.of(grid, parameters.window_days)
     found = Findings()
-    for block in blocks(workplace, "samples", grid, parameters.window_days, list(metrics), key, FIRST_DAYS):
+    history = blocks(workplace, "samples", grid, parameters.window_days, list(metrics), key, FIRST_DAYS)
+    for block in read_ahead(history):
         _judge_block(block, metrics, span, parameters, found)
     notes = []
     if not found.entities:

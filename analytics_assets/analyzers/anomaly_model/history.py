@@ -1,6 +1,7 @@
 """The samples that a day is judged by: the day and the window before it, a block of entities at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,15 @@ def blocks(
             samples_seen=seen,
             samples_expected=expected,
         )
+
+
+def read_ahead(blocks: Iterator[History]) -> Iterator[History]:
+    """Yield the blocks, each of them read while the one before it is judged."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        upcoming = pool.submit(next, blocks, None)
+        while (block := upcoming.result()) is not None:
+            upcoming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _samples_of_day(

@@ -65,6 +65,9 @@ FLOOR = 0.015
 
 TINY = 1e-12
 LARGEST_VALUE, LARGEST_RESIDUAL, LARGEST_LOG = 1e100, 1000.0, 300.0
+LARGEST_RATIO = math.sinh(LARGEST_LOG)
+"""Values and what is made of them are clipped to these, so that no square or exponential is infinite."""
+
 RECORD_AFTER = 50
 """Points before the largest deviation from the level is worth comparing with."""
 
@@ -81,7 +84,7 @@ PREDICTORS = 4
 @njit(cache=True, nogil=True, error_model="numpy")
 def usual_step(step_ms: float, elapsed_ms: float) -> float:
     """Return the running median of the steps, moved towards this one by at most a twentieth."""
-    if elapsed_ms <= 0:
+    if elapsed_ms <= 0 or elapsed_ms == step_ms:
         return step_ms
     if step_ms == 0:
         return elapsed_ms
@@ -103,9 +106,42 @@ def learning_rate(least: float, seen: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def log_place(ratio: float) -> float:
+    """Return asinh of a value over its mean size, exact to 1e-15 of it or of 1; `math.asinh` takes longer."""
+    size = min(abs(ratio), LARGEST_RATIO)
+    return math.copysign(math.log(size + math.sqrt(size * size + 1.0)), ratio)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def in_unit(place: float, log_unit: float) -> float:
     """Return a place on the logarithmic scale of this unit, or on none (0), in the metric's unit."""
     return log_unit * math.sinh(clipped(place, LARGEST_LOG)) if log_unit > 0 else place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def usual_error(scale: float, scale_of_hour: float, weight_of_hour: float, floor: float) -> float:
+    """Return the usual error of a prediction, as a standard deviation: some of it that of the hour of the day."""
+    return SPREAD * (scale + weight_of_hour * (scale_of_hour - scale)) + floor + TINY
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def in_units(error: float, unit: float, side: int, judged: bool) -> float:
+    """Return how many usual errors this one is, 0 on the side that does not count or where nothing can be judged."""
+    size = abs(error) if side == 0 else max(0.0, side * error)
+    return min(size / unit, LARGEST_RESIDUAL) if judged else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def learned_error(error: float, scale: float, floor: float, whole: bool) -> float:
+    """Return the size of an error as the usual error learns it."""
+    size = abs(error)
+    return size if whole else min(size, CLIP * scale + floor)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fourth_power(size: float) -> float:
+    """Return what the power mean takes the mean of: of a sum of these, two square roots are left for the end."""
+    return size * size * size * size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -134,11 +170,12 @@ def replay_residuals(
     week, week_seen = np.zeros(WEEK_HOURS), np.zeros(WEEK_HOURS)
     week_error, day_error, proof_rate = np.zeros(2), np.zeros(2), np.zeros(2)
     week_points = 0.0
-    scale, hour_scale = np.zeros(PREDICTORS), np.zeros((PREDICTORS, 24))
-    # Errors counted of the profile (1), which begins later, and of the other predictors (0).
-    points, hour_points = np.zeros(2), np.zeros((2, 24))
-    rate, rate_of_hour, share_of_hour = np.zeros(2), np.zeros(2), np.zeros(2)
-    center, error, unit = np.zeros(PREDICTORS), np.zeros(PREDICTORS), np.zeros(PREDICTORS)
+    # Usual errors of the four predictions, and their usual errors at each hour of the day.
+    level_scale = log_scale = profile_scale = recent_scale = 0.0
+    hour_scale = np.zeros((24, PREDICTORS))
+    # Errors counted of the profile, which begins later, and of the other predictions.
+    points = profile_points = 0.0
+    hour_points, hour_profile_points = np.zeros(24), np.zeros(24)
     seen = 0
     last_ms = 0
     step_ms = rated_ms = shared_ms = 0.0
@@ -177,7 +214,7 @@ def replay_residuals(
             magnitude += level_learns * (abs(value) - magnitude)
         else:
             magnitude += level_rate * (min(abs(value), 2 * CLIP * magnitude) - magnitude)
-        log_value = math.asinh(value / magnitude) if magnitude > 0 else 0.0
+        log_value = log_place(value / magnitude) if magnitude > 0 else 0.0
         slot = int((now_ms % 86_400_000) // 300_000)
         hour = slot // 12
         week_hour = int((now_ms // 3_600_000) % WEEK_HOURS)
@@ -189,73 +226,83 @@ def replay_residuals(
             level, log_level, recent = value, log_value, value
         daily = log_level + profile[slot]
         by_time = daily + week[week_hour] if weekly else daily
-        center[LEVEL], center[LOG_LEVEL], center[LOG_PROFILE], center[RECENT] = (
-            level,
-            log_level,
-            by_time + offset,
-            recent,
-        )
-        for k in range(PREDICTORS):
-            error[k] = (log_value if k in (LOG_LEVEL, LOG_PROFILE) else value) - center[k]
+        profile_center = by_time + offset
+        level_error, log_error = value - level, log_value - log_level
+        profile_error, recent_error = log_value - profile_center, value - recent
 
-        for g in range(2):
-            rate[g] = learning_rate(scale_rate, points[g])
-            rate_of_hour[g] = learning_rate(hour_rate, hour_points[g, hour])
-            share_of_hour[g] = min(HOUR_SHARE, HOUR_SHARE / HOUR_SHARE_POINTS * hour_points[g, hour])
-        total = 0.0
-        count = 0
-        largest = -1.0
-        which = LEVEL
-        for k in range(PREDICTORS):
-            g = 1 if k == LOG_PROFILE else 0
-            floor = FLOOR if k in (LOG_LEVEL, LOG_PROFILE) else FLOOR * magnitude
-            unit[k] = SPREAD * (scale[k] + share_of_hour[g] * (hour_scale[k, hour] - scale[k])) + floor + TINY
-            if k == LOG_PROFILE and not ready:
-                continue
-            count += 1
-            judged = points[g] >= SCALE_AFTER
-            size = 0.0
-            # Back from a spike is not down: less than the last points counts only below the level.
-            if judged and (k != RECENT or side * error[LEVEL] >= 0):
-                size = abs(error[k]) if side == 0 else max(0.0, side * error[k])
-                size = min(size / unit[k], LARGEST_RESIDUAL)
-            if size > (RECENT_TELLS if k == RECENT else 1.0) * largest:
-                largest, which = size, k
-            total += size * size * size * size
-            learned = abs(error[k])
-            if judged and not trusted:
-                learned = min(learned, CLIP * scale[k] + floor)
-            scale[k] += rate[g] * (learned - scale[k])
-            hour_scale[k, hour] += rate_of_hour[g] * (learned - hour_scale[k, hour])
-        for g in range(2 if ready else 1):
-            points[g] += 1
-            hour_points[g, hour] += 1
-        size = math.sqrt(math.sqrt(total / count))
+        scale_learns = learning_rate(scale_rate, points)
+        hour_learns = learning_rate(hour_rate, hour_points[hour])
+        hour_weight = min(HOUR_SHARE, HOUR_SHARE / HOUR_SHARE_POINTS * hour_points[hour])
+        profile_weight = min(HOUR_SHARE, HOUR_SHARE / HOUR_SHARE_POINTS * hour_profile_points[hour])
+        judged, profile_judged = points >= SCALE_AFTER, profile_points >= SCALE_AFTER
+        floor = FLOOR * magnitude
+        level_unit = usual_error(level_scale, hour_scale[hour, LEVEL], hour_weight, floor)
+        log_unit = usual_error(log_scale, hour_scale[hour, LOG_LEVEL], hour_weight, FLOOR)
+        profile_unit = usual_error(profile_scale, hour_scale[hour, LOG_PROFILE], profile_weight, FLOOR)
+        recent_unit = usual_error(recent_scale, hour_scale[hour, RECENT], hour_weight, floor)
+
+        level_size = in_units(level_error, level_unit, side, judged)
+        log_size = in_units(log_error, log_unit, side, judged)
+        profile_size = in_units(profile_error, profile_unit, side, profile_judged) if ready else 0.0
+        # Back from a spike is not down: less than the last points counts only below the level.
+        recent_size = in_units(recent_error, recent_unit, side, judged and side * level_error >= 0)
+        total = (
+            fourth_power(level_size) + fourth_power(log_size) + fourth_power(profile_size) + fourth_power(recent_size)
+        )
+        power = total / (4 if ready else 3)
         if weekly:
-            off = min(abs(log_value - by_time), abs(error[LOG_PROFILE])) / unit[LOG_PROFILE]
-            size = min(size, WEEK_EXPLAINS * off)
-        log_unit = magnitude if which in (LOG_LEVEL, LOG_PROFILE) else 0.0
-        if floors[0] > 0 or floors[1] > 0:
-            expected = in_unit(center[which], log_unit)
+            off = min(abs(log_value - by_time), abs(profile_error)) / profile_unit
+            power = min(power, fourth_power(WEEK_EXPLAINS * off))
+
+        largest, center, unit, farthest_error, unit_of_log = level_size, level, level_unit, level_error, 0.0
+        if log_size > largest:
+            largest, center, unit, farthest_error, unit_of_log = log_size, log_level, log_unit, log_error, magnitude
+        if profile_size > largest:
+            largest, center, unit = profile_size, profile_center, profile_unit
+            farthest_error, unit_of_log = profile_error, magnitude
+        if recent_size > RECENT_TELLS * largest:
+            center, unit, farthest_error, unit_of_log = recent, recent_unit, recent_error, 0.0
+
+        learned = learned_error(level_error, level_scale, floor, trusted or not judged)
+        level_scale += scale_learns * (learned - level_scale)
+        hour_scale[hour, LEVEL] += hour_learns * (learned - hour_scale[hour, LEVEL])
+        learned = learned_error(log_error, log_scale, FLOOR, trusted or not judged)
+        log_scale += scale_learns * (learned - log_scale)
+        hour_scale[hour, LOG_LEVEL] += hour_learns * (learned - hour_scale[hour, LOG_LEVEL])
+        learned = learned_error(recent_error, recent_scale, floor, trusted or not judged)
+        recent_scale += scale_learns * (learned - recent_scale)
+        hour_scale[hour, RECENT] += hour_learns * (learned - hour_scale[hour, RECENT])
+        points += 1
+        hour_points[hour] += 1
+        if ready:
+            learned = learned_error(profile_error, profile_scale, FLOOR, trusted or not profile_judged)
+            profile_scale += learning_rate(scale_rate, profile_points) * (learned - profile_scale)
+            hour_scale[hour, LOG_PROFILE] += learning_rate(hour_rate, hour_profile_points[hour]) * (
+                learned - hour_scale[hour, LOG_PROFILE]
+            )
+            profile_points += 1
+            hour_profile_points[hour] += 1
+
+        if power > fourth_power(USUAL) and (floors[0] > 0 or floors[1] > 0):
+            expected = in_unit(center, unit_of_log)
             if abs(value - expected) < max(floors[0], floors[1] * abs(expected)):
-                size = min(size, USUAL)
-        residual[i] = size if error[which] >= 0 else -size
+                power = fourth_power(USUAL)
+        residual[i] = power if farthest_error >= 0 else -power
         if i >= evidence_from:
             row = i - evidence_from
-            evidence[row, 0], evidence[row, 1], evidence[row, 2] = center[which], unit[which], log_unit
+            evidence[row, 0], evidence[row, 1], evidence[row, 2] = center, unit, unit_of_log
 
-        off = abs(error[LEVEL]) if side == 0 else max(0.0, side * error[LEVEL])
+        off = abs(level_error) if side == 0 else max(0.0, side * level_error)
         novelty[i] = min(off / max(record, TINY), LARGEST_RESIDUAL) if seen > RECORD_AFTER else 0.0
         record = max(record, off)
 
-        level_error, log_error = error[LEVEL], error[LOG_LEVEL]
         if not trusted:
-            level_error = clipped(level_error, CLIP * scale[LEVEL])
-            log_error = clipped(log_error, CLIP * scale[LOG_LEVEL])
+            level_error = clipped(level_error, CLIP * level_scale)
+            log_error = clipped(log_error, CLIP * log_scale)
         level += level_learns * level_error
         daily_error = log_value - daily
         if ready:
-            limit = CLIP * max(scale[LOG_PROFILE], FLOOR)
+            limit = CLIP * max(profile_scale, FLOOR)
             if week_ready:
                 week_points += 1
                 by_day = min(abs(daily_error), 2 * limit)
@@ -267,10 +314,12 @@ def replay_residuals(
             week_rate = hour_share / min(WEEK_MEMORY_WEEKS, week_seen[week_hour] + hour_share)
             week[week_hour] += week_rate * clipped(daily_error - week[week_hour], 2 * limit)
             week_seen[week_hour] += hour_share
-            offset += offset_rate * error[LOG_PROFILE]
+            offset += offset_rate * profile_error
             if not trusted:
                 daily_error = clipped(daily_error, limit)
         profile[slot] += slot_share / min(PROFILE_DAYS, profile_days[slot] + slot_share) * daily_error
         profile_days[slot] += slot_share
         log_level += level_learns * log_error
-        recent += recent_learns * error[RECENT]
+        recent += recent_learns * recent_error
+    for i in range(n):
+        residual[i] = math.copysign(math.sqrt(math.sqrt(abs(residual[i]))), residual[i])

@@ -110,9 +110,22 @@ def bin_of(residual: float) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def alarm_line(histogram: FloatArray, total: float, step_ms: float) -> float:
+def rare_distance(step_ms: float) -> tuple[float, float]:
+    """Return how far the rare share of points is beyond the shoulder and beyond the tail, at this step.
+
+    The unit is the distance from bulk to shoulder and from shoulder to tail, on the scale of the share's logarithm.
+    """
+    share = RARE_SHARE * (max(step_ms, RARE_STEP_MS) / RARE_STEP_MS) ** RARE_POWER
+    share = min(share, COMMONEST_RARE_SHARE)
+    beyond_shoulder = math.log(SHOULDER / share) / math.log(BULK / SHOULDER)
+    return beyond_shoulder, math.log(TAIL / share) / math.log(SHOULDER / TAIL)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def alarm_line(histogram: FloatArray, total: float, rare: tuple[float, float]) -> float:
     """Return the residual that is expected to be exceeded at the rare share of points, at least the least line.
 
+    `rare` is that share's `rare_distance`.
     The logarithm of the quantile grows in proportion to that of the share, as in a Pareto tail. The growth
     from shoulder to tail is carried on, but at most nearly that from bulk to shoulder: tails thin out, and
     where anomalies make up the last one in two hundred points, the bulk still tells.
@@ -137,11 +150,8 @@ def alarm_line(histogram: FloatArray, total: float, step_ms: float) -> float:
         if found == 3:
             break
         above = beyond
-    share = RARE_SHARE * (max(step_ms, RARE_STEP_MS) / RARE_STEP_MS) ** RARE_POWER
-    share = min(share, COMMONEST_RARE_SHARE)
-    growth = log_shoulder - log_bulk
-    pareto = growth * math.log(SHOULDER / share) / math.log(BULK / SHOULDER)
-    carried_on = (log_tail - log_shoulder) * math.log(TAIL / share) / math.log(SHOULDER / TAIL) + log_tail
+    pareto = (log_shoulder - log_bulk) * rare[0]
+    carried_on = (log_tail - log_shoulder) * rare[1] + log_tail
     line = min(log_shoulder + PARETO_SHARE * pareto, carried_on)
     return max(LEAST_LINE, math.exp(line))
 
@@ -188,7 +198,8 @@ def replay_scores(
     open_event = False
     event_points = below = seen = 0
     step_ms = 0.0
-    faded_ms = -1.0
+    faded_ms = rare_ms = -1.0
+    rare = (0.0, 0.0)
     fading = growing = 1.0
     for i in range(n):
         row = i - (n - m)
@@ -205,7 +216,9 @@ def replay_scores(
             fading = math.exp(-elapsed_ms / (PEAK_DAYS * DAY_MS))
             growing = math.exp(min(elapsed_ms, LONGEST_GAP_STEPS * step_ms) / (HISTOGRAM_DAYS * DAY_MS))
         if seen % LINE_EVERY == 0:
-            line = alarm_line(histogram, total, step_ms)
+            if step_ms != rare_ms:
+                rare_ms, rare = step_ms, rare_distance(step_ms)
+            line = alarm_line(histogram, total, rare)
         seen += 1
         size = abs(residual[i])
         excess = size / line
@@ -260,7 +273,8 @@ def replay_scores(
         histogram[bin_of(size)] += added
         total += added
         if weight > 1e100:
-            histogram /= weight
+            for b in range(BINS):
+                histogram[b] /= weight
             total /= weight
             weight = 1.0
 

@@ -18,6 +18,7 @@ from analytics_assets.kernels.anomaly.scores_kernel import (
     alarm_line,
     bin_of,
     prior_histogram,
+    rare_distance,
 )
 
 FIVE_MINUTES_MS = 300_000.0
@@ -46,13 +47,13 @@ def test_line_is_that_of_the_sorted_residuals(tail: str) -> None:
         "pareto": 0.5 * (1 + random.pareto(2, 20_000)),
         "few anomalies": np.where(random.random(20_000) < 0.02, 80, np.abs(random.normal(0, 1, 20_000))),
     }[tail]
-    line = alarm_line(histogram_of(residuals), float(len(residuals)), FIVE_MINUTES_MS)
+    line = alarm_line(histogram_of(residuals), float(len(residuals)), rare_distance(FIVE_MINUTES_MS))
     assert line == pytest.approx(plain_line(residuals), rel=0.1)
 
 
 def test_line_of_a_pareto_tail_is_exceeded_as_rarely_as_wanted() -> None:
     residuals = 0.5 * (1 + np.random.default_rng(2).pareto(2, 2_000_000))
-    line = alarm_line(histogram_of(residuals[:20_000]), 20_000.0, FIVE_MINUTES_MS)
+    line = alarm_line(histogram_of(residuals[:20_000]), 20_000.0, rare_distance(FIVE_MINUTES_MS))
     assert RARE_SHARE / 2 < np.mean(residuals > line) < RARE_SHARE * 3
 
 
@@ -60,12 +61,15 @@ def test_anomalies_in_the_tail_do_not_lift_the_line_out_of_reach() -> None:
     """A metric with real anomalies in one point of fifty keeps finding the next of their kind."""
     random = np.random.default_rng(3)
     residuals = np.where(random.random(20_000) < 0.02, 80, np.abs(random.normal(0, 1, 20_000)))
-    assert alarm_line(histogram_of(residuals), 20_000.0, FIVE_MINUTES_MS) < 40
+    assert alarm_line(histogram_of(residuals), 20_000.0, rare_distance(FIVE_MINUTES_MS)) < 40
 
 
 def test_coarser_points_may_alarm_at_less() -> None:
     residuals = histogram_of(np.random.default_rng(4).lognormal(0, 1, 20_000))
-    lines = [alarm_line(residuals, 20_000.0, step) for step in (1_000.0, FIVE_MINUTES_MS, 12 * FIVE_MINUTES_MS)]
+    lines = [
+        alarm_line(residuals, 20_000.0, rare_distance(step))
+        for step in (1_000.0, FIVE_MINUTES_MS, 12 * FIVE_MINUTES_MS)
+    ]
     assert lines[0] == lines[1] > lines[2]
 
 
@@ -78,10 +82,10 @@ def test_prior_is_a_whole_distribution() -> None:
     prior = prior_histogram()
     assert (prior >= 0).all()
     assert prior.sum() == pytest.approx(PRIOR_POINTS)
-    assert LEAST_LINE <= alarm_line(prior, float(prior.sum()), FIVE_MINUTES_MS) < 20
+    assert LEAST_LINE <= alarm_line(prior, float(prior.sum()), rare_distance(FIVE_MINUTES_MS)) < 20
 
 
 def test_empty_histogram_of_zero_residuals_has_the_least_line() -> None:
     histogram = np.zeros(BINS)
     histogram[0] = 100.0
-    assert alarm_line(histogram, 100.0, FIVE_MINUTES_MS) == LEAST_LINE
+    assert alarm_line(histogram, 100.0, rare_distance(FIVE_MINUTES_MS)) == LEAST_LINE

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.kernels.anomaly.residuals import standardized_residuals
+from analytics_assets.kernels.anomaly.residuals_kernel import LARGEST_LOG, log_place
 from tests.analytics_assets.kernels.anomaly.planted_series import STEPS_PER_DAY, instants, normal
 
 
@@ -138,3 +141,15 @@ def test_wrong_input_is_refused_by_name() -> None:
         standardized_residuals(np.array([1, 5]), np.zeros(3))
     with pytest.raises(ValueError, match="1 reference flags for 3 points"):
         standardized_residuals(np.array([1, 5, 6]), np.zeros(3), np.ones(1, bool))
+
+
+@given(st.floats(-1e120, 1e120))
+def test_logarithmic_scale_is_that_of_asinh(ratio: float) -> None:
+    """The inverse, which makes the expected value of it, is the library's sinh."""
+    assert log_place(ratio) == pytest.approx(math.asinh(ratio), rel=1e-14, abs=1e-14)
+
+
+def test_logarithmic_scale_ends_where_its_inverse_does() -> None:
+    """The square of a ratio of 1e300 is infinite, and so would all be that is learned from it."""
+    assert log_place(1e300) == pytest.approx(LARGEST_LOG)
+    assert log_place(-math.inf) == pytest.approx(-LARGEST_LOG)
