@@ -18,6 +18,9 @@ from resources.partition import check_tenant
 
 MIB = 2**20
 
+CATALOGUES = ("duckdb_", "information_schema")
+"""Names without which a query cannot ask for the descriptions of tables and columns, which take 0.15 s to set."""
+
 
 @click.command("query")
 @click.argument("sql")
@@ -55,7 +58,11 @@ def command(
     )
     text = _standard_input() if sql == "-" else sql
     began = time.perf_counter()
-    with _memory_ceiling(limits.memory_mb), open_session(lake, tenant, declared_tables(settings), limits) as session:
+    tables, commented = declared_tables(settings), any(name in text.lower() for name in CATALOGUES)
+    with (
+        _memory_ceiling(limits.memory_mb),
+        open_session(lake, tenant, tables, limits, commented=commented) as session,
+    ):
         data = session.query(text)
     content = FORMATS[form](data)
     if output is None:

@@ -57,6 +57,20 @@ def test_csv_and_json_for_programs(home):
     assert json.loads(done.stdout) == [{"ts": "2026-03-01T00:00:00Z", "vm_id": "vm-a", "cpu_percent": 1.0}]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT comment FROM DuckDB_Columns() WHERE table_name = 'vm_load' AND column_name = 'cpu_percent'",
+        'SELECT "COLUMN_COMMENT" FROM information_schema.columns '
+        "WHERE table_name = 'vm_load' AND column_name = 'cpu_percent'",
+    ],
+)
+def test_an_analyst_finds_what_a_column_means(home, sql):
+    """Descriptions are set for such queries only: a guess at which those are that misses one leaves them empty."""
+    described = VM_LOAD.column("cpu_percent").description
+    assert described in ask(home, sql, "--tenant", "acme", "--format", "csv").stdout
+
+
 def test_parquet_to_a_file_and_to_a_pipe(home):
     target = home / "x.parquet"
     done = ask(home, PER_DAY, "--tenant", "acme", "--format", "parquet", "--output", str(target))
