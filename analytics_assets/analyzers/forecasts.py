@@ -90,14 +90,22 @@ def encoded(columns: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
     return arrays
 
 
-def forecasts_table(parts: Sequence[Mapping[str, pa.Array]]) -> pa.Table:
-    """Return the rows of the table: the `encoded` columns of `parts`, one after another."""
+def forecasts_table(parts: Sequence[dict[str, pa.Array]]) -> pa.Table:
+    """Return the rows of the table in its order: the `encoded` columns of `parts`, which these lose one by one.
+
+    There may be millions of rows, which are held once, rather than in parts, joined and in order.
+    """
     if not parts:
         return TABLE.empty()
+    keys = {name: pa.chunked_array([part[name] for part in parts]).unify_dictionaries() for name in TABLE.order}
+    order = pa.array(TABLE.row_order(keys))
+    del keys
     arrays = {}
     for column in TABLE.columns:
-        joined = pa.chunked_array([part[column.name] for part in parts]).unify_dictionaries()
-        arrays[column.name] = joined.cast(column.given_as) if column.type == pa.string() else joined
+        joined = pa.chunked_array([part.pop(column.name) for part in parts]).unify_dictionaries()
+        arrays[column.name] = joined.combine_chunks().take(order)
+        if column.type == pa.string():
+            arrays[column.name] = arrays[column.name].cast(pa.string())
     return pa.table(arrays)
 
 

@@ -147,6 +147,11 @@ class Table:
             arrays.append(array)
         return self._in_order(pa.Table.from_arrays(arrays, schema=self.schema()))
 
+    def row_order(self, columns: Mapping[str, pa.ChunkedArray]) -> np.ndarray:
+        """Return the positions of rows with these key `columns` in the order in which they will be stored."""
+        stored = {name: _stored_form(columns[name], self.column(name).type) for name in self.order}
+        return np.lexsort([_sort_key(stored[name]) for name in reversed(self.order)])
+
     def _check_columns(self, data: pa.Table) -> None:
         found = data.schema.names
         for position, name in enumerate(found):
@@ -232,7 +237,8 @@ def _stored_form(column: pa.ChunkedArray, declared: pa.DataType) -> pa.Array:
         return _canonical_dictionary(column)
     if column.type != declared:
         column = column.cast(declared)
-    return column.combine_chunks()
+    # Combining copies, also a single chunk.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _canonical_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
