@@ -79,6 +79,12 @@ TABLE = Table(
             values=DIRECTIONS,
         ),
         Column(
+            "left_out_step_day",
+            pa.date32(),
+            "first day after the single step along it that the slope leaves out; null where it leaves none out",
+            nullable=True,
+        ),
+        Column(
             "hourly_days",
             pa.int32(),
             "last days whose hours the hourly slope is of",

@@ -194,7 +194,8 @@ def _figures(
     level = np.where(np.isnan(level), row_median(daily), level)
     floor = parameters.floor(unit, level)
     changes = change_points(steps, raw.slope, parameters.change_point_sds)
-    slopes, direction = lasting_trends(steps, raw, spent, span, floor, parameters.significance, changes)
+    lasting = lasting_trends(steps, raw, spent, span, floor, parameters.significance, changes)
+    slopes = lasting.slopes
     # A step belongs to the UTC day that holds its middle.
     middles = grid.start_ms + (np.arange(steps.shape[1]) * 2 + 1) * (DAY_MS // per_day // 2)
     days = (middles // DAY_MS).astype("datetime64[D]")
@@ -206,7 +207,8 @@ def _figures(
         "change_over_window": slopes.slope * span,
         "noise": slopes.noise,
         "p_value": slopes.p_value,
-        "direction": direction,
+        "direction": lasting.direction,
+        "left_out_step_day": _days_of(lasting.after_step, days),
         **_hourly(hours, weekdays, raw if per_day == 1 else None, parameters.hourly_days),
         **_changes(changes.of_at_least(floor), days),
         **_ahead(hours, daily, parameters.half_life_days),
@@ -234,9 +236,14 @@ def _hourly(
     }
 
 
+def _days_of(steps: NDArray[np.int64], days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """Return the day of each of `steps`, none where that is negative."""
+    return np.where(steps >= 0, days[np.maximum(steps, 0)], np.datetime64("NaT"))
+
+
 def _changes(found: ChangePoints, days: NDArray[np.datetime64]) -> dict[str, NDArray[Any]]:
     rows = np.arange(len(found.steps))
-    on = np.where(found.steps >= 0, days[np.maximum(found.steps, 0)], np.datetime64("NaT"))
+    on = _days_of(found.steps, days)
     listed = np.full(len(rows), "[]", dtype=object)
     for row in np.flatnonzero(found.counts):
         changes = zip(on[row].tolist(), found.heights[row].tolist(), strict=True)

@@ -20,11 +20,12 @@ FAN_OPACITY = 0.22
 
 @dataclass(frozen=True)
 class Trend:
-    """A slope in the data's unit per day, and the interval it lies in."""
+    """A slope in the data's unit per day, and the interval it lies in; of the data `from_ms` on, if that is given."""
 
     per_day: float
     low_per_day: float
     high_per_day: float
+    from_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class TrendLine:
 def place_trend(trend: Trend, ts_ms: NDArray[np.int64], mean: NDArray[np.float64]) -> TrendLine | None:
     """Return the trend laid through the data (instants and means, NaN missing); None where fewer than two points."""
     there = np.isfinite(mean)
+    if trend.from_ms is not None:
+        there &= ts_ms >= trend.from_ms
     if np.count_nonzero(there) < 2:
         return None
     at, values = ts_ms[there].astype(np.float64), mean[there]

@@ -1,7 +1,7 @@
 """Trends that last: neither a step to a new level nor growth that has stopped says anything of the days to come."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,18 @@ STOPPED_SHARE = 1 / 4
 Vector = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class LastingTrends:
+    """Per series the slope and which way it goes.
+
+    `after_step` is the position after the step that the slope leaves out, -1 where it leaves none out.
+    """
+
+    slopes: Slopes
+    direction: NDArray[np.str_]
+    after_step: NDArray[np.int64]
+
+
 def lasting_trends(
     values: Vector,
     slopes: Slopes,
@@ -27,7 +39,7 @@ def lasting_trends(
     floor: Vector,
     significance: float,
     changes: ChangePoints | None = None,
-) -> tuple[Slopes, NDArray[np.str_]]:
+) -> LastingTrends:
     """Return the `slopes` of `values` [series, step], and their `directions` over `span` steps, as far as they last.
 
     A metric that doubled ten days ago and is flat since may have a significant slope over a month, and a line along
@@ -46,19 +58,23 @@ def lasting_trends(
     """
     change = slopes.slope * span
     moves = np.abs(change) >= np.maximum(floor, slopes.noise)
-    level, without = _without_step(values, slopes, spent, moves, changes)
+    level, without, after_step = _without_step(values, slopes, spent, moves, changes)
     direction = directions(without, without.slope * span, floor, significance)
     moving = (direction == "rising") | (direction == "falling")
     moving &= ~_stopped(level, without, moving)
     direction = np.where(moving | (direction == "unknown"), direction, "stable")
     rows = np.flatnonzero(moving)
-    return _with_rows(slopes, rows, (getattr(without, of.name)[rows] for of in fields(Slopes))), direction
+    lasting = _with_rows(slopes, rows, (getattr(without, of.name)[rows] for of in fields(Slopes)))
+    return LastingTrends(lasting, direction, np.where(moving, after_step, -1))
 
 
 def _without_step(
     values: Vector, slopes: Slopes, spent: NDArray[np.int64], moving: NDArray[np.bool_], known: ChangePoints | None
-) -> tuple[Vector, Slopes]:
-    """Return values and slopes, those of `moving` rows with a single step along their slope without it."""
+) -> tuple[Vector, Slopes, NDArray[np.int64]]:
+    """Return values and slopes, those of `moving` rows with a single step along their slope without it.
+
+    And the position after that step, -1 in the other rows.
+    """
     rows = np.flatnonzero(moving)
     if known is None:
         changes = change_points(values[rows], slopes.slope[rows])
@@ -67,15 +83,17 @@ def _without_step(
     along = np.where(np.isnan(changes.heights), 0.0, changes.heights) * np.sign(slopes.slope[rows])[:, None] > 0
     single = np.count_nonzero(along, axis=1) == 1
     rows, place = rows[single], np.argmax(along[single], axis=1)
+    after_step = np.full(len(values), -1)
     if not len(rows):
-        return values, slopes
+        return values, slopes, after_step
     each = np.arange(len(rows))
     step, height = changes.steps[single][each, place], changes.heights[single][each, place]
+    after_step[rows] = step
     before = np.arange(values.shape[1]) < step[:, None]
     level = values.copy()
     level[rows] += np.where(before, height[:, None], 0.0)
     again = robust_slopes(level[rows], spent[rows] + 1)
-    return level, _with_rows(slopes, rows, (getattr(again, of.name) for of in fields(Slopes)))
+    return level, _with_rows(slopes, rows, (getattr(again, of.name) for of in fields(Slopes))), after_step
 
 
 def _with_rows(slopes: Slopes, rows: NDArray[np.int64], columns: Iterable[NDArray[Any]]) -> Slopes:

@@ -103,7 +103,8 @@ def _rule(
     recent = row_median(daily[:, -LEVEL_DAYS:])
     recent = np.where(np.isnan(recent), row_median(daily), recent)
     floor = minimum_change_share * np.abs(np.where(np.isnan(recent), 0.0, recent))
-    slopes, direction = lasting_trends(adjusted, slopes, spent, span, floor, significance)
+    lasting = lasting_trends(adjusted, slopes, spent, span, floor, significance)
+    slopes, direction = lasting.slopes, lasting.direction
     trending = (direction == "rising") | (direction == "falling")
     at_end = slopes.intercept + slopes.slope * (span - 1)
     return np.where(trending, at_end, recent), np.where(trending, slopes.slope, 0.0), slopes, direction

@@ -114,11 +114,11 @@ WITH_TREND = Template(""", _trend AS (
 )""")
 
 TREND_SQL = Template("""SELECT CAST(entity_id AS VARCHAR) AS entity, slope_per_day, slope_low_per_day,
-      slope_high_per_day, CAST(direction AS VARCHAR) AS direction, window_days, $place AS place
+      slope_high_per_day, CAST(direction AS VARCHAR) AS direction, left_out_step_day, window_days, $place AS place
     FROM $table
     WHERE $day AND entity_kind = $kind AND metric = $metric AND status = 'ok'""")
 
-TREND_COLUMNS = ", slope_per_day, slope_low_per_day, slope_high_per_day, direction, window_days"
+TREND_COLUMNS = ", slope_per_day, slope_low_per_day, slope_high_per_day, direction, left_out_step_day, window_days"
 
 
 def compute(workplace: Workplace, parameters: TimeSeriesParameters) -> Result:
@@ -235,7 +235,9 @@ def read_series(data: pa.Table, unit: str, step_ms: int) -> tuple[list[Series], 
         if row.get("slope_per_day") is not None:
             low, high = row["slope_low_per_day"], row["slope_high_per_day"]
             slope = row["slope_per_day"]
-            trend = Trend(slope, slope if low is None else low, slope if high is None else high)
+            left_out = row["left_out_step_day"]
+            from_ms = None if left_out is None else day_start_ms(left_out)
+            trend = Trend(slope, slope if low is None else low, slope if high is None else high, from_ms)
             significant = row["direction"] in ("rising", "falling")
             notes.append(format_slope(slope, unit) if significant else "no significant trend")
         series.append(

@@ -79,6 +79,15 @@ def test_falling_is_told_from_rising():
     assert row["change_over_window"] < 0
 
 
+def test_the_day_of_a_step_that_the_slope_leaves_out_is_told():
+    """Stops a slope that fits neither the window nor the chart, with nothing in its row to say why."""
+    days = np.arange(28)
+    row = trend(hours_of(28, 20 + 0.8 * days + 9.0 * (days >= 12), noise=0.2))
+    assert (row["direction"], row["slope_per_day"]) == ("rising", pytest.approx(0.8, abs=0.05))
+    assert row["left_out_step_day"] == row["change_point_day"] is not None
+    assert trend(hours_of(28, 20 + 0.8 * days, noise=0.2))["left_out_step_day"] is None
+
+
 def test_a_constant_series_is_a_stable_answer_not_a_missing_one():
     for value in (0.0, 37.5):
         row = trend(hours_of(28, value))

@@ -103,6 +103,15 @@ def test_the_trend_goes_through_the_data() -> None:
     assert place_trend(Trend(2.0, 1.9, 2.1), ts[:1], values[:1]) is None
 
 
+def test_a_trend_is_laid_through_what_came_after_the_step_that_it_leaves_out():
+    """Stops a line that runs between the old level and the new one, and touches neither."""
+    ts = HOUR * np.arange(24 * 20)
+    values = 2.0 * ts / (24 * HOUR) + np.where(ts >= 10 * 24 * HOUR, 50.0, 0.0)
+    line = place_trend(Trend(2.0, 1.9, 2.1, from_ms=10 * 24 * HOUR), ts, values)
+    assert (line.first_ms, line.last_ms) == (ts[240], ts[-1])
+    assert np.allclose(line.at(ts[240:], 2.0), values[240:])
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_no_text_leaves_the_drawing_or_touches_another(count: int) -> None:
     names = [f"a-rather-long-name-of-a-machine-in-rack-{n}-position-{n * 7}" for n in range(count)]

@@ -12,10 +12,8 @@ DAYS, SERIES = 28, 400
 def directions_of(values, scale=1.0):
     values = np.atleast_2d(values) * scale
     spent = np.zeros(len(values), np.int64)
-    slopes, direction = lasting_trends(
-        values, robust_slopes(values, spent), spent, values.shape[1], np.zeros(len(values)), 0.01
-    )
-    return slopes, direction
+    found = lasting_trends(values, robust_slopes(values, spent), spent, values.shape[1], np.zeros(len(values)), 0.01)
+    return found.slopes, found.direction
 
 
 def alone(values):
@@ -107,3 +105,20 @@ def test_the_unit_does_not_matter_and_missing_days_neither():
 def test_few_days_are_answered(days):
     _, direction = directions_of(noise(days, 5))
     assert set(direction.tolist()) <= {"unknown", "stable", "rising", "falling"}
+
+
+def test_step_that_is_left_out_is_named():
+    """Stops a slope that does not fit the values it is said to be of, without a word of why."""
+    spent = np.zeros(2, np.int64)
+    values = 0.01 * noise(series=2) + 0.8 * np.arange(DAYS) + np.array([[6.0], [0.0]]) * (np.arange(DAYS) >= 12)
+    found = lasting_trends(values, robust_slopes(values), spent, DAYS, np.zeros(2), 0.01)
+    assert found.after_step.tolist() == [12, -1]
+    assert found.direction.tolist() == ["rising", "rising"]
+
+
+def test_step_of_what_is_stable_leaves_nothing_out():
+    """The slope of what is stable is that of all values, as they came."""
+    values = np.atleast_2d(0.01 * noise(series=1) + 6.0 * (np.arange(DAYS) >= 12))
+    found = lasting_trends(values, robust_slopes(values), np.zeros(1, np.int64), DAYS, np.zeros(1), 0.01)
+    assert found.after_step.tolist() == [-1]
+    assert found.slopes.slope[0] == robust_slopes(values).slope[0]
