@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analytics_assets.analyzers.anomaly_model.at_once import add_others
 from analytics_assets.analyzers.anomaly_model.history import History, blocks, read_ahead, window_grid
 from analytics_assets.analyzers.anomaly_model.metric_rows import Span, judge, metric_rows
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
@@ -66,6 +67,7 @@ def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
         )
         hours = {metric: (metrics[metric], np.concatenate(parts)) for metric, parts in found.hours.items()}
         _add(found.rows, peer_rows(hours, found.entities, groups, span, parameters), found, 0)
+    add_others(found.rows, span)
     kind = "vm" if key == "vm_id" else "node"
     data = TABLE.from_rows([{**row, "entity_kind": kind} for row in found.rows])
     return Result(
