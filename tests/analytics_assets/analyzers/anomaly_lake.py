@@ -7,12 +7,10 @@ import pyarrow as pa
 
 from analytics_assets.analyzers.anomalies import COMPONENT, TABLE, compute
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
-from analytics_assets.components import Component, Instance, NoParameters
-from analytics_assets.processors.vm_inventory import VM_INVENTORY
 from analytics_assets.processors.vm_resources import VM_RESOURCES
 from resources.lake.lake import Facts
 from resources.partition import Partition
-from tests.analytics_assets.analyzers.fleet import LAST_DAY, workplace
+from tests.analytics_assets.analyzers.fleet import INVENTORY, LAST_DAY, processor, workplace
 
 PER_DAY = 288
 DAYS = 15
@@ -21,11 +19,6 @@ TODAY = (DAYS - 1) * PER_DAY
 """The step at which the judged day begins."""
 
 GIVEN = AnomaliesParameters(window_days=DAYS - 1, together=False)
-
-
-def instance(table):
-    made = Component(table.name, "processors", "", "", NoParameters, (), table, lambda workplace, parameters: None)
-    return Instance(table.name, made, NoParameters())
 
 
 def day_and_night(seed=0, noise=1.0):
@@ -65,7 +58,7 @@ def store(lake, vms, node="node-1", tenant="acme", days=range(DAYS), as_of_ms=No
 
 
 def found(lake, parameters=GIVEN, tenant="acme", inventory=False):
-    inputs = {"samples": instance(VM_RESOURCES), **({"inventory": instance(VM_INVENTORY)} if inventory else {})}
+    inputs = {"samples": processor(VM_RESOURCES), **({"inventory": INVENTORY} if inventory else {})}
     with workplace(lake, COMPONENT, parameters, inputs, tenant) as place:
         result = compute(place, parameters)
     return result, TABLE.conform(result.data).to_pylist()

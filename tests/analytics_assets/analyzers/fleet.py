@@ -20,13 +20,13 @@ TS = pa.timestamp("ms", tz="UTC")
 GIB = 2**30
 
 
-def _processor(table):
-    return Component(table.name, "processors", "", "", NoParameters, (), table, lambda workplace, parameters: None)
+def processor(table):
+    """Return an instance that stands for the processor of `table`, whose rows the test stores itself."""
+    made = Component(table.name, "processors", "", "", NoParameters, (), table, lambda workplace, parameters: None)
+    return Instance(table.name, made, NoParameters())
 
 
-SAMPLES = Instance("vm_resources_hourly", _processor(VM_RESOURCES_HOURLY), NoParameters())
-INVENTORY = Instance("vm_inventory", _processor(VM_INVENTORY), NoParameters())
-NODES = Instance("system_load", _processor(SYSTEM_LOAD), NoParameters())
+SAMPLES, INVENTORY, NODES = processor(VM_RESOURCES_HOURLY), processor(VM_INVENTORY), processor(SYSTEM_LOAD)
 
 
 def workplace(lake, component, parameters, inputs, tenant="acme", day=LAST_DAY):

@@ -14,8 +14,7 @@ from analytics_assets.processors.system_load import SYSTEM_LOAD
 from analytics_assets.processors.vm_resources import VM_RESOURCES
 from resources.lake.table import TIMESTAMP
 from resources.partition import Partition
-from tests.analytics_assets.analyzers.anomaly_lake import instance
-from tests.analytics_assets.analyzers.fleet import LAST_DAY, workplace
+from tests.analytics_assets.analyzers.fleet import LAST_DAY, processor, workplace
 
 STEPS = 2 * 288
 FIRST, LAST = 400, 409
@@ -108,11 +107,11 @@ def found(lake, tenant="acme", parameters=None, roles=("anomalies",), more_anoma
         "nodes": SYSTEM_LOAD,
         "storage": STORAGE_UTILIZATION,
     }
-    inputs = {role: instance(tables[role]) for role in ("samples", *roles)}
+    inputs = {role: processor(tables[role]) for role in ("samples", *roles)}
     parameters = parameters or SuspectsParameters()
     with workplace(lake, COMPONENT, parameters, inputs, tenant) as place:
         if more_anomalies:
-            place.instance.inputs["anomalies"] += tuple(instance(table) for table in more_anomalies)
+            place.instance.inputs["anomalies"] += tuple(processor(table) for table in more_anomalies)
         result = compute(place, parameters)
     return result, TABLE.conform(result.data).to_pylist()
 

@@ -10,7 +10,6 @@ from analytics_assets.analyzers.anomalies import TABLE
 from analytics_assets.analyzers.anomaly_model import history
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
 from analytics_assets.processors.vm_resources import VM_RESOURCES
-from resources.lake.lake import Lake
 from resources.partition import Partition
 from tests.analytics_assets.analyzers.anomaly_lake import (
     DAYS,
@@ -32,11 +31,6 @@ SCALES = {"cpu_percent": 1.0, "memory_bytes": 1e9, "disk_bytes": 1e9}
 def at(step):
     """Return the instant of a step of the judged day."""
     return datetime.fromtimestamp((START_MS + (TODAY + step) * 300_000) / 1000, UTC)
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
 
 
 def test_an_hour_at_full_cpu_is_one_interval_with_its_evidence(lake):

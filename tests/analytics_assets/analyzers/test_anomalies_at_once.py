@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_assets.analyzers.anomaly_model.at_once import AT_ONCE_MS, others_at_once
-from resources.lake.lake import Lake
 from tests.analytics_assets.analyzers.anomaly_lake import TODAY, answers, day_and_night, found, store
 
 DAY_MS = 86_400_000
@@ -50,9 +49,9 @@ def test_nothing_began():
     assert (len(others), len(by_chance)) == (0, 0)
 
 
-def test_a_job_on_three_vms_is_told_to_be_one_story(tmp_path):
+def test_a_job_on_three_vms_is_told_to_be_one_story(lake):
     """Stops one cause from being three unrelated calls; what falls then, or rises later, is another."""
-    lake, vms = Lake(tmp_path), {}
+    vms = {}
     for number, (begin, value) in enumerate([(150, 99), (151, 97), (152, 98), (151, 0), (250, 99)]):
         values = day_and_night(number)
         values[TODAY + begin : TODAY + begin + 8] = value

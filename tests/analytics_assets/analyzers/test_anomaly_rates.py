@@ -8,20 +8,15 @@ from analytics_assets.analyzers import anomaly_rates
 from analytics_assets.analyzers.anomalies import COMPONENT, TABLE
 from analytics_assets.components import Instance, NoParameters
 from analytics_assets.processors.vm_resources import VM_RESOURCES
-from resources.lake.lake import Facts, Lake
+from resources.lake.lake import Facts
 from resources.partition import Partition
-from tests.analytics_assets.analyzers.anomaly_lake import GIVEN, TODAY, day_and_night, found, instance, store
-from tests.analytics_assets.analyzers.fleet import LAST_DAY, workplace
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
+from tests.analytics_assets.analyzers.anomaly_lake import GIVEN, TODAY, day_and_night, found, store
+from tests.analytics_assets.analyzers.fleet import LAST_DAY, processor, workplace
 
 
 def rates(lake, judged_by=GIVEN, tenant="acme"):
     component = anomaly_rates.COMPONENT
-    inputs = {"samples": instance(VM_RESOURCES), "anomalies": Instance("anomalies", COMPONENT, judged_by)}
+    inputs = {"samples": processor(VM_RESOURCES), "anomalies": Instance("anomalies", COMPONENT, judged_by)}
     with workplace(lake, component, NoParameters(), inputs, tenant) as place:
         data = anomaly_rates.compute(place, NoParameters()).data
     rows = anomaly_rates.TABLE.conform(data).to_pylist()

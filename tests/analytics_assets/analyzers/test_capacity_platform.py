@@ -7,7 +7,6 @@ import pytest
 
 from analytics_assets.analyzers.capacity import COMPONENT, TABLE, compute
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
-from analytics_assets.components import Component, Instance, NoParameters
 from analytics_assets.processors.storage_utilization import STORAGE_UTILIZATION
 from resources.lake.lake import Facts, Lake
 from resources.partition import Partition
@@ -17,6 +16,7 @@ from tests.analytics_assets.analyzers.fleet import (
     LAST_DAY,
     NODES,
     SAMPLES,
+    processor,
     rows_by,
     workplace,
     write_inventory,
@@ -26,11 +26,7 @@ from tests.analytics_assets.analyzers.fleet import (
 )
 
 DAYS = 10
-STORAGE = Instance(
-    "storage_utilization",
-    Component("storage_utilization", "processors", "", "", NoParameters, (), STORAGE_UTILIZATION, lambda *_: None),
-    NoParameters(),
-)
+STORAGE = processor(STORAGE_UTILIZATION)
 
 
 def write_tiers(lake, tiers):

@@ -42,11 +42,6 @@ def answers(rows, kind):
     return [row for row in rows if row["kind"] == kind and row["status"] == "ok"]
 
 
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
-
-
 def plant(lake, **more):
     """Six VMs with the same working day; b follows a by two hours; c's disk writes follow its CPU by one."""
     vms = {

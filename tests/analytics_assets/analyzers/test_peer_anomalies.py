@@ -6,15 +6,9 @@ import pytest
 
 from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, role_of
 from analytics_assets.processors.vm_inventory import VM_INVENTORY
-from resources.lake.lake import Lake
 from resources.partition import Partition
 from tests.analytics_assets.analyzers.anomaly_lake import START_MS, TODAY, answers, day_and_night, found, store
 from tests.analytics_assets.analyzers.fleet import LAST_DAY
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
 
 
 def inventory_of(lake, names, flavor="s1"):

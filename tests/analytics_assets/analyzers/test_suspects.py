@@ -22,11 +22,6 @@ from tests.analytics_assets.analyzers.suspects_lake import (
 )
 
 
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
-
-
 def test_the_neighbour_that_moved_with_the_alarm_is_named_with_its_evidence(lake):
     neighbours(lake)
     alarm(lake, ("vm", "web", "cpu_percent", FIRST, LAST, 3.0))

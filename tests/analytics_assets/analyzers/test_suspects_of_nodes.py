@@ -8,7 +8,6 @@ import pytest
 from analytics_assets.processors.storage_utilization import STORAGE_UTILIZATION
 from analytics_assets.processors.system_load import SYSTEM_LOAD
 from analytics_assets.processors.vm_resources import VM_RESOURCES
-from resources.lake.lake import Lake
 from resources.partition import Partition
 from tests.analytics_assets.analyzers.fleet import LAST_DAY
 from tests.analytics_assets.analyzers.suspects_lake import (
@@ -24,11 +23,6 @@ from tests.analytics_assets.analyzers.suspects_lake import (
     store,
     vms,
 )
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path)
 
 
 def moved(lake, vm, step, node, tenant="acme"):
