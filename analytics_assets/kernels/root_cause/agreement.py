@@ -49,6 +49,17 @@ def agreement(relative: Vector, alarming: Vector) -> Vector:
     return np.asarray(COURSE_SHARE * np.maximum(course, 0.0) + (1 - COURSE_SHARE) * np.maximum(level, 0.0))
 
 
+def leading_agreement(relative: Vector, alarming: Vector, most_steps: int) -> Vector:
+    """Return the agreement at the best of the leads, from none to `most_steps`: a cause moves before its effect."""
+    best = agreement(relative, alarming)
+    moved = np.zeros_like(relative)
+    for lead in range(1, min(most_steps, alarming.shape[-1] - 1) + 1):
+        moved[..., :lead] = 0.0
+        moved[..., lead:] = relative[..., :-lead]
+        best = np.maximum(best, agreement(moved, alarming))
+    return best
+
+
 def _cosine(left: Vector, right: Vector) -> Vector:
     steps = right.shape[-1]  # the squared length of that many steps of noise
     lengths = (np.sum(left * left, axis=-1) + steps) * (np.sum(right * right) + steps)

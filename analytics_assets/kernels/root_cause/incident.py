@@ -42,11 +42,13 @@ class Incident:
         return np.flatnonzero(self.inside)
 
     def reference(self, count: int) -> NDArray[np.int64]:
-        """Return the positions of the `count` steps outside the window that are nearest to it, in order of time.
+        """Return the positions of the last `count` steps before the window, in order of time.
 
-        Of two that are as near, the earlier one counts as nearer.
+        Where there are fewer, those nearest to the window on both sides; of two that are as near, the earlier one. What
+        comes after tells less of what is usual: an incident often goes on.
         """
-        return _nearest(self.step, self.inside, count)
+        before = np.flatnonzero(self.step < self.step[self.window[0]])
+        return before[-count:] if len(before) >= count else _nearest(self.step, self.inside, count)
 
     def time_ms(self, position: int) -> int:
         """Return the instant of the step at `position`, in milliseconds since the epoch."""

@@ -1,7 +1,8 @@
 """Which entities most likely caused an incident, ranked, with what speaks for each.
 
-With an alarming metric, a suspect is as relevant as its own metric of that name agrees with it, a little
-more where it moved further (a disturbance thins out on its way from the cause to whom it disturbs). Latency and
+With an alarming metric, a suspect is as relevant as its own metric of that name agrees with it, at the same time or
+some steps before, a little more where it moved further (a disturbance thins out on its way from the cause to whom it
+disturbs), and where it moved before others that are concerned. Latency and
 failures spread to whoever waits; where they alarm, an unusual change of what an entity itself spends (cpu, memory,
 reads, writes) makes it relevant as well. Without an alarming metric it is as relevant as its metrics changed, where
 availability that rose and failures that fell are no change. Whoever fell silent at the incident is relevant,
@@ -11,8 +12,8 @@ The alarming entity itself is relevant as far as no other one is, or as it chang
 not have the alarming entity says nothing of it, and is not used.
 
 Weights were chosen on injected faults of two public test beds (PetShop and Nezha), at round values within
-wide flats. How far an entity moved does not replace agreement there, and who moved first tells no more at the
-distance of their samples than to break ties.
+wide flats. How far an entity moved does not replace agreement there. Who moved first weighs little, for there it tells
+nothing: their incidents are five samples long, and a cause and its effects move within one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analytics_assets.kernels.root_cause.agreement import agreement, deviations
+from analytics_assets.kernels.root_cause.agreement import deviations, leading_agreement
 from analytics_assets.kernels.root_cause.change import Changes, changes
 from analytics_assets.kernels.root_cause.incident import Incident, Vector
 from analytics_assets.kernels.root_cause.metric_kinds import (
@@ -41,7 +43,8 @@ class Ranking:
     """How suspects are ranked. Shares and weights are between 0 and 1.
 
     `reference_steps` is how many steps around the incident tell what is usual; `size_weight` is the part of
-    the relevance that goes by how far an entity moved; `dependency_weight` what it gives off to what it depends on;
+    the relevance that goes by how far an entity moved, `first_weight` the part that goes by how early;
+    `dependency_weight` what it gives off to what it depends on;
     `elsewhere_share` what is left to entities the alarm does not depend on; `other_metric_share` what is
     left to agreement by another metric, of entities that do not have the alarming one; `resource_share` what a change
     of an entity's resources counts where an answer alarms; `moved_noises` how far, in noises of the series, counts as
@@ -55,9 +58,13 @@ class Ranking:
     other_metric_share: float = 0.8
     resource_share: float = 0.9
     moved_noises: float = 3.0
+    first_weight: float = 0.03
 
 
 DEFAULT_RANKING = Ranking()
+
+CONCERNED = 0.5
+"""Who is at least this share as relevant as the most relevant entity is concerned by the incident."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Suspect:
         if self.resource_change > 0:
             parts.append(f"largest change of its resources {self.resource_change:.2f} of 1")
         if self.distance is not None:
-            parts.append(f"{self.distance} dependencies from the alarm")
+            parts.append(f"{self.distance} {'dependency' if self.distance == 1 else 'dependencies'} from the alarm")
         if self.deeper is not None:
             parts.append(f"it depends on {self.deeper}, relevance {self.deeper_relevance:.2f}")
         return "; ".join(parts)
@@ -158,6 +165,9 @@ def rank_suspects(
             resource_change = np.max(change[:, resources], axis=1, initial=0.0)
             own = np.maximum(own, ranking.resource_share * resource_change)
         relevance = np.maximum(agreements * (1 - ranking.size_weight * (1 - _rank_share(furthest))), own)
+    onset = _onsets(relative[np.arange(len(shown)), shown], ranking.moved_noises)
+    lead = _leads(onset, relevance, onset[alarming] if alarming >= 0 else None)
+    relevance = relevance * (1 - ranking.first_weight * (1 - lead))
     depends_on = dependencies(edges)
     if target is not None and target[0] not in members(depends_on):
         depends_on = {}
@@ -181,8 +191,6 @@ def rank_suspects(
         if place != alarming:
             score[place] -= ranking.dependency_weight * relevance[deepest]
 
-    out = np.abs(relative[np.arange(len(shown)), shown]) > ranking.moved_noises
-    onset = np.where(out.any(axis=1), np.argmax(out, axis=1), out.shape[1])
     order = sorted(range(len(score)), key=lambda place: (-score[place], onset[place], place))
     window = incident.window
     return [
@@ -241,15 +249,36 @@ def _agreements(
 ) -> tuple[Vector, Vector]:
     """Return every entity's agreement with the alarming metric, and the metric by which it is."""
     alarm = relative[alarming, metric]
-    same = agreement(relative[:, metric], alarm)
+    most_steps = len(alarm) // 2 - 1  # more than half of the window is compared
+    same = leading_agreement(relative[:, metric], alarm, most_steps)
     # Another metric may move against the alarm: availability falls where latency rises.
-    other = np.maximum(agreement(relative, alarm), agreement(-relative, alarm))
+    other = np.maximum(leading_agreement(relative, alarm, most_steps), leading_agreement(-relative, alarm, most_steps))
     has_same = ~np.isnan(away[:, metric]).all(axis=1)
     best = np.where(other.max(axis=1) > 0, np.argmax(other, axis=1), changed)
     return (
         np.where(has_same, same, other_share * other.max(axis=1)),
         np.where(has_same, metric, best),
     )
+
+
+def _onsets(relative: Vector, noises: float) -> NDArray[np.int64]:
+    """Return per row [entity, step] the first of two steps that are `noises` off; the number of steps if none are."""
+    out = np.abs(relative) > noises
+    out[:, :-1] &= out[:, 1:]
+    return np.asarray(np.where(out.any(axis=1), np.argmax(out, axis=1), out.shape[1]))
+
+
+def _leads(onset: NDArray[np.int64], relevance: Vector, alarm: np.int64 | None) -> Vector:
+    """Return how early each entity moved: 1 with the first of those concerned, 0 with the alarm or the last of them.
+
+    Concerned is who is at least half as relevant as the most relevant one.
+    """
+    concerned = onset[relevance >= CONCERNED * relevance.max(initial=0.0)]
+    last = concerned.max(initial=0) if alarm is None else alarm
+    first = concerned.min(initial=last)
+    if last <= first:
+        return np.ones(len(onset))
+    return np.asarray(np.clip((last - onset) / (last - first), 0.0, 1.0))
 
 
 def _rank_share(values: Vector) -> Vector:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analytics_assets.kernels.root_cause.agreement import agreement, deviations
+from analytics_assets.kernels.root_cause.agreement import agreement, deviations, leading_agreement
 from tests.analytics_assets.kernels.root_cause.samples import incident, noise, raised
 
 
@@ -34,6 +34,16 @@ def test_noise_agrees_with_nothing():
     assert np.quantile(found, 0.95) < 0.75
     assert np.median(found) < 0.3
     assert agreement(np.zeros((1, 5)), alarm) == 0
+
+
+def test_a_cause_may_move_some_steps_before_its_effect_but_not_after():
+    alarm = np.array([0.0, 0, 0, 0, 30, 60, 40, 20, 0, 0])
+    before, after = np.roll(alarm, -2), np.roll(alarm, 2)
+    assert leading_agreement(np.array([before, after]), alarm, 2) == pytest.approx(
+        [float(agreement(alarm, alarm)), float(agreement(after, alarm))]
+    )
+    assert leading_agreement(before, alarm, 1) < 0.9
+    assert leading_agreement(before, alarm, 0) == agreement(before, alarm)
 
 
 def test_the_other_way_is_no_agreement():

@@ -52,9 +52,15 @@ def test_samples_in_one_step_are_averaged_and_what_is_not_finite_is_left_out():
     assert np.isnan(found.values[1, 0, :2]).all()
 
 
-def test_the_nearest_reference_steps_on_both_sides():
+def test_what_is_usual_is_what_came_before():
+    """Stops an incident that goes on after its window from being its own usual range."""
     found = incident({("a", "m"): noise(1, 40)}, (10, 12))
-    assert found.reference(5).tolist() == [7, 8, 9, 13, 14]
+    assert found.reference(5).tolist() == [5, 6, 7, 8, 9]
+
+
+def test_of_a_short_record_the_nearest_steps_on_both_sides_tell_what_is_usual():
+    found = incident({("a", "m"): noise(1, 40)}, (3, 5))
+    assert found.reference(5).tolist() == [0, 1, 2, 6, 7]
     assert len(found.reference(1000)) == 37
 
 

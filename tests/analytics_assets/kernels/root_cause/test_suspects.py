@@ -160,15 +160,39 @@ def test_a_graph_without_the_alarming_entity_is_not_used():
     assert rank_suspects(chain(), target, [("FRONT", "MIDDLE"), ("middle", "back")]) == rank_suspects(chain(), target)
 
 
-def test_who_moved_first_breaks_a_tie():
-    """Two that never stood still and jumped fully have the same score."""
+def test_of_equal_ones_who_moved_first_comes_first():
     late, early = np.zeros(240), np.zeros(240)
     early[150:156] = 5
     late[152:156] = 5
     found = rank_suspects(incident({("a", "cpu"): late, ("b", "cpu"): early}, WINDOW))
-    assert found[0].score == found[1].score
     assert names(found) == ["b", "a"]
+    assert found[0].score - found[1].score == pytest.approx(Ranking().first_weight)
     assert found[1].onset_ms - found[0].onset_ms == 2 * 60_000
+
+
+@pytest.mark.parametrize("lag", [1, 2, 6])
+def test_a_disturbance_that_spreads_leads_back_to_where_it_began(lag):
+    """Stops whoever moved right before the alarm from hiding the cause that moved an hour earlier."""
+    values = {}
+    for place, name in enumerate(["cause", "between", "near", "front", "idle"]):
+        series = 100 + noise(20 + place, 300)
+        if name != "idle":
+            series[200 + place * lag : 240] += 20
+        values[name, "latency"] = series
+    found = rank_suspects(
+        incident(values, (195, 239)),
+        ("front", "latency"),
+        [("front", "near"), ("near", "between"), ("between", "cause")],
+    )
+    assert names(found)[0] == "cause"
+    assert found[0].agreement > 0.9
+    assert found[0].onset_ms == (200 * 60_000)
+
+
+def test_everything_that_moves_at_once_has_no_first():
+    """Stops the weight of who moved first from lowering all scores where nobody did."""
+    both = [rank_suspects(chain(), ("front", "latency"), EDGES, Ranking(first_weight=weight)) for weight in (0.0, 0.9)]
+    assert both[0][0].score == both[1][0].score
 
 
 def test_the_order_of_the_rows_does_not_matter():
@@ -214,5 +238,5 @@ def test_a_target_that_is_not_there_is_refused_by_name(target, says):
 def test_evidence_shows_every_part():
     text = rank_suspects(chain(), ("front", "latency"), EDGES)[1].evidence()
     for part in ("latency went from", "out of its usual range from 1970-01-01", "agreement with the alarm",
-                 "1 dependencies from the alarm", "depends on back"):  # fmt: skip
+                 "1 dependency from the alarm", "depends on back"):  # fmt: skip
         assert part in text
