@@ -10,21 +10,22 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from portal.analyze.columns import SERIES_PARTS, BoolArray, FloatArray, Kind, Rows, Wanted
+from portal.analyze.columns import SERIES_PARTS, WAY_OUT, BoolArray, FloatArray, Kind, Rows, Wanted
 from portal.analyze.explanations import explaining_texts
 from portal.analyze.options import Files, file_options
 from portal.analyze.ordering import Ordered, by_series, duplicates, refuse_mixed
 from portal.analyze.progress import with_progress
 from portal.analyze.summary import NAMES_SHOWN, Summary, notes_on, print_summary, shown
 from portal.analyze.times import IntArray
+from portal.analyze.unscored import why_none_alarms, why_none_is_scored
 from portal.analyze.writing import number_column, write_table
 from resources.errors import InvalidInput
 
 if TYPE_CHECKING:
     from analytics_assets.kernels.anomaly.scores import DetectorParameters
 
-Scored = tuple[FloatArray, BoolArray, dict[str, pa.Array]]
-"""Of each row of a series: score, alarm, and what else is written."""
+Scored = tuple[FloatArray, BoolArray, dict[str, pa.Array], str | None]
+"""Of each row of a series: score, alarm, and what else is written; and why none of them could alarm, if so."""
 
 Method = Callable[[IntArray, FloatArray, BoolArray | None, Sequence[str]], Scored]
 """Takes times, values [row, metric], which rows are known to be normal, and the metrics' names."""
@@ -33,12 +34,9 @@ Method = Callable[[IntArray, FloatArray, BoolArray | None, Sequence[str]], Score
 UNIVARIATE = Wanted(
     {"series": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER},
     {"reference": Kind.FLAG, **SERIES_PARTS},
-    way_out="Say which one it is with --column {column}=THEIRS, or take all others as metrics with --multivariate",
+    ways_out={"value": f"{WAY_OUT}, or take all others as metrics with --multivariate"},
 )
 MULTIVARIATE = Wanted({"series": Kind.TEXT, "ts": Kind.TIME}, {"reference": Kind.FLAG}, rest=True)
-
-FEW_ROWS = 20
-"""A series that is the same over fewer rows than this is not known to be constant."""
 
 
 @click.command("anomalies")
@@ -55,13 +53,14 @@ FEW_ROWS = 20
     show_default=True,
     help="Which deviations may alarm.",
 )
-@click.option("--evidence", is_flag=True, help="Add the columns expected, low and high: what would not have alarmed.")
+@click.option("--evidence", is_flag=True, help="Add the columns expected, low and high: how far off a value is.")
 def command(files: Files, multivariate: bool, direction: Literal["both", "up", "down"], evidence: bool) -> None:
     """Score every sample of every series by what came before it, and raise alarms.
 
     IN has the columns series, ts and value; reference (true or false) marks history that is known to be normal.
     OUT has the same rows in the same order: series, ts, score (1 is the alarm line, on every series) and alarm (1 or
-    0). A row without a value has no score. A score never depends on later rows.
+    0). A row without a value has no score. A score never depends on later rows. Nothing alarms on the first day of a
+    series.
 
     With --multivariate, IN has the columns series, ts and one for each metric (--ignore leaves out what is none), and
     OUT has explains too: the metrics that deviate, the most telling first.
@@ -101,7 +100,7 @@ def command(files: Files, multivariate: bool, direction: Literal["both", "up", "
 class Answer:
     """What was found of one series, by its rows in order of time; `score` is NaN where there is no value.
 
-    `columns` are what else is written of each row; `reason` says why the series could not be scored, if so.
+    `columns` are what else is written of each row; `reason` says why none of them could be an alarm, if so.
     """
 
     score: FloatArray
@@ -118,10 +117,9 @@ def score_all(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list
     def answer(places: IntArray) -> Answer:
         values = np.column_stack([rows.numbers[metric][places] for metric in metrics])
         known = ~np.isnan(values).all(axis=1)
-        score, alarm, columns = method(
+        score, alarm, columns, reason = method(
             rows.ts_ms[places], values, None if reference is None else reference[places], metrics
         )
-        reason = None if (score[known] > 0).any() or is_constant(values[known]) else why_unscored(int(known.sum()))
         return Answer(np.where(known, score, np.nan), alarm & known, columns, reason)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -129,27 +127,16 @@ def score_all(rows: Rows, ordered: Ordered, method: Method, quiet: bool) -> list
         return list(with_progress(pool.map(answer, ordered), series, quiet))
 
 
-def is_constant(values: FloatArray) -> bool:
-    """Return whether no metric [row, metric] ever changed over some rows: nothing is abnormal then, and 0 an answer."""
-    same = (values == values[:1]) | (np.isnan(values) & np.isnan(values[:1]))
-    return len(values) >= FEW_ROWS and bool(same.all())
-
-
-def why_unscored(count: int) -> str:
-    """Return why a series without any score has none."""
-    if not count:
-        return "no row has a value"
-    return f"none of its {count:,} rows with a value has a score: too few to learn from, or too large to calculate with"
-
-
 def univariate_method(parameters: "DetectorParameters", evidence: bool) -> Method:
     """Return the method for series of one metric; `evidence` adds what was expected, and the band around it."""
     from analytics_assets.kernels.anomaly.scores import score_series
 
     def method(ts_ms: IntArray, values: FloatArray, reference: BoolArray | None, _metrics: Sequence[str]) -> Scored:
-        found = score_series(ts_ms, np.ascontiguousarray(values[:, 0]), parameters, reference)
+        own = np.ascontiguousarray(values[:, 0])
+        found = score_series(ts_ms, own, parameters, reference)
         band = {"expected": found.expected, "low": found.low, "high": found.high} if evidence else {}
-        return found.score, found.alarm, {name: number_column(column) for name, column in band.items()}
+        columns = {name: number_column(column) for name, column in band.items()}
+        return found.score, found.alarm, columns, why_none_alarms(ts_ms, own, reference, found.score)
 
     return method
 
@@ -171,10 +158,12 @@ def multivariate_method() -> Method:
         if first:
             parts.insert(0, multivariate_scores(ts_ms[:first], values[:first]))
         explanations = np.concatenate([part.explanations for part in parts])
+        score = np.concatenate([part.score for part in parts])
         return (
-            np.concatenate([part.score for part in parts]),
+            score,
             np.concatenate([part.alarm for part in parts]),
             {"explains": explaining_texts(explanations, metrics)},
+            why_none_is_scored(values, reference, score),
         )
 
     return method

@@ -44,12 +44,19 @@ SERIES_PARTS = {"metric": Kind.TEXT, "stat": Kind.TEXT}
 """Columns that often tell series apart: where a file has them, a series must not have several."""
 
 
+WAY_OUT = "Say which one it is with --column {column}=THEIRS"
+WAYS_OUT = {
+    "series": f"{WAY_OUT}; where all rows are one series, add a column {{column}} with the same name in every row"
+}
+"""What to do about a column that is not there, with {column} for its name; that of most, and those of some."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The columns an analysis must have and may have; with `rest`, all others are read as numbers too.
 
     `named` says which of the file's columns is ours where the names differ, `ignore` which of the file's are to be
-    left out, and `way_out` what to do about one that is not there, with {column} for its name.
+    left out, and `ways_out` what to do about one that is not there, where that is not as for most.
     """
 
     required: Mapping[str, Kind]
@@ -57,13 +64,13 @@ class Wanted:
     rest: bool = False
     named: Mapping[str, str] = field(default_factory=dict)
     ignore: Sequence[str] = ()
-    way_out: str = "Say which one it is with --column {column}=THEIRS"
+    ways_out: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, theirs: Sequence[str], path: Path) -> "Found":
         """Return at which of the file's columns ours are.
 
         Raises:
-            InvalidInput: one is not there, or is there twice, or is to be left out.
+            InvalidInput: one is not there, or is there twice, or is to be left out, or is two of ours.
         """
         for name in self.ignore:
             if name not in theirs:
@@ -77,24 +84,31 @@ class Wanted:
         positions: dict[str, int] = {}
         for ours in (*self.required, *self.optional):
             name = self.named.get(ours, ours)
-            if name in self.ignore:
+            if name in self.ignore or self._gives_way(ours):
                 continue
             if theirs.count(name) > 1:
                 raise InvalidInput(
                     f"{path} has {theirs.count(name)} columns {name!r}: which is {ours}? Rename or remove one."
                 )
             if name in theirs:
+                self._refuse_second_use(theirs.index(name), ours, positions, name, path)
                 positions[ours] = theirs.index(name)
             elif ours in self.required or ours in self.named:
-                way_out = "" if ours in self.named else f" {self.way_out.format(column=ours)}."
+                way_out = {**WAYS_OUT, **self.ways_out}.get(ours, WAY_OUT).format(column=ours)
+                way_out = "" if ours in self.named else f" {way_out}."
                 raise InvalidInput(f"{path} has no column {name!r}. It has: {listed(theirs)}.{way_out}")
         others = [place for place in range(len(theirs)) if place not in positions.values()]
         kinds = {**self.required, **self.optional}
         if self.rest:
             for place in [place for place in others if self._is_metric(theirs[place])]:
                 name = theirs[place]
-                if theirs.count(name) > 1 or name in positions:
+                if theirs.count(name) > 1:
                     raise InvalidInput(f"{path} has two columns {name!r}. Rename or remove one.")
+                if name in positions:
+                    raise InvalidInput(
+                        f"{path} has a column {name!r} besides {theirs[positions[name]]!r}, which --column names so. "
+                        f"Leave it out with --ignore {name!r}, or rename it."
+                    )
                 positions[name] = place
                 kinds[name] = Kind.NUMBER
                 others.remove(place)
@@ -105,6 +119,18 @@ class Wanted:
             tuple(theirs[place] for place in others),
             {ours: theirs[place] for ours, place in ordered.items() if ours not in self.required},
         )
+
+    def _gives_way(self, ours: str) -> bool:
+        """Return whether one that need not be there has the name of a column that is another one by --column."""
+        return ours in self.optional and ours not in self.named and ours in self.named.values()
+
+    def _refuse_second_use(self, place: int, ours: str, positions: Mapping[str, int], name: str, path: Path) -> None:
+        for before in (other for other, taken in positions.items() if taken == place):
+            change = before if before in self.named else ours  # one that is not named so is what its name says
+            raise InvalidInput(
+                f"{path}: column {name!r} is used for both {before} and {ours}. "
+                f"Name another one with --column {change}=THEIRS; the file must have a column for each."
+            )
 
     def _is_metric(self, name: str) -> bool:
         return name not in self.ignore and not ROW_NUMBERS.fullmatch(name)
@@ -162,7 +188,7 @@ class Rows:
         return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), distinct)
 
 
-def listed(names: Sequence[str], most: int = 40) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
     """Return the names of columns for a message."""
     shown = ", ".join(repr(name[:60]) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "") if names else "none"
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "") if names else "none"

@@ -13,7 +13,7 @@ from portal.analyze.ordering import Ordered, by_series, duplicates, refuse_mixed
 from portal.analyze.progress import announce
 from portal.analyze.steps import STEP_MS, Steps, step_means
 from portal.analyze.summary import Summary, notes_on, print_summary
-from portal.analyze.times import parse_time
+from portal.analyze.times import LAST_MS, LAST_TIME, iso_of, parse_time
 from portal.analyze.writing import number_column, write_table
 from resources.errors import InvalidInput
 
@@ -49,6 +49,8 @@ def command(files: Files, horizon: int, freq: str, begin: str | None) -> None:
     """
     check_horizon(horizon, freq)
     from_ms = None if begin is None else parse_time(begin, "--from", files.time_unit)
+    if from_ms is not None and from_ms + horizon * STEP_MS[freq] >= LAST_MS:
+        raise InvalidInput(f"--from {begin!r} and --horizon {horizon} go beyond {LAST_TIME}. Give an earlier time.")
     rows = files.read(Wanted(REQUIRED, OPTIONAL))
     for part in SERIES_PARTS:
         refuse_mixed(rows, ("series",), part)
@@ -61,6 +63,7 @@ def command(files: Files, horizon: int, freq: str, begin: str | None) -> None:
         announce("forecasting", rows.count, quiet=files.as_json)
         steps = step_means(codes, rows.ts_ms, rows.numbers["value"], len(names), freq, from_ms)
         found = forecast_series(steps, freq, horizon, groups, capacities(rows, ordered))
+        say_where_values_are(found, steps, rows, ordered)
         answered = found.status == "ok"
         summary.figures["forecast"] = int(answered.sum())
         summary.unanswered = {names[place]: str(found.reason[place]) for place in np.flatnonzero(~answered)}
@@ -109,6 +112,20 @@ def forecast_series(
 
     history = as_matrix(steps, HISTORY_STEPS[freq])
     return forecast(history, PLANS[freq], horizon, groups, capacity, os.cpu_count() or 1)
+
+
+def say_where_values_are(found: "Forecasts", steps: Steps, rows: Rows, ordered: Ordered) -> None:
+    """Put into `found`, for series without a value in the history that is looked at, where they have some."""
+    for row, places in enumerate(ordered):
+        times_ms = rows.ts_ms[places][~np.isnan(rows.numbers["value"][places])]
+        if found.status[row] != "no_data" or not len(times_ms):
+            continue
+        earlier = times_ms[times_ms < steps.next_step[row] * steps.step_ms]
+        found.reason[row] = (
+            f"its last value before the forecast is of {iso_of(earlier[-1])}, too long before it begins"
+            if len(earlier)
+            else f"no value before the forecast begins: its first is of {iso_of(times_ms[0])}"
+        )
 
 
 def as_matrix(steps: Steps, longest: int) -> FloatArray:

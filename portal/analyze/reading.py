@@ -97,12 +97,17 @@ def read_header(path: Path) -> tuple[str, list[str]]:
         raise InvalidInput(f"{path} cannot be read: {error}. Fetch it again.") from error
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InvalidInput(f"{path} is UTF-16 text. Save it as UTF-8.")
+    first, old_line_end, _ = start.removeprefix(BOM).rstrip(b"\r\n").partition(b"\r")
     try:
-        header = start.removeprefix(BOM).decode("utf-8").rstrip("\r\n")
+        header = first.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} does not begin with a line of UTF-8 text. Is it another format?") from None
     if "\0" in header or not header.strip():
         raise InvalidInput(f"{path} does not begin with a header. Write the names of its columns into line 1.")
+    if old_line_end:
+        raise InvalidInput(
+            f"{path} has lines that end with CR, as on old Macs. Convert them: tr '\\r' '\\n' < OLD > NEW."
+        )
     separator = max(SEPARATORS, key=header.count)
     return separator, split_fields(header, separator)
 
@@ -190,7 +195,7 @@ class _Gathered:
         self.codes[name].append(place[np.asarray(encoded.indices)])
 
     def _numbers(self, column: pa.Array) -> np.ndarray:
-        if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type) or pa.types.is_boolean(column.type):
+        if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
             raise _BadRows(f"a number is {column.type}")
         if _is_text(column.type):
             texts = column.cast(pa.large_string())

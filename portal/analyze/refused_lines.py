@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from portal.analyze.columns import FALSE, TRUE, Found, Kind
-from portal.analyze.times import NO_TIME, TimeReader
+from portal.analyze.times import LAST_TIME, NO_TIME, TimeReader
 from resources.errors import InvalidInput
 from resources.monitoring.traces.delimited import MISSING, NUMBER
 
@@ -20,17 +19,19 @@ INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity
 SHOWN = 3
 """Bad rows that are told one by one."""
 
+OPEN_QUOTE = "a quote that opens there may never be closed"
+
 TEXT_LENGTH = 60
 LINES_AT_ONCE = 10_000
 
 TIMES = (
-    "Write ISO 8601 from 1970 on such as 2026-03-01T00:05:00Z, or the seconds since 1970 (or ms, us, ns; "
+    f"Write ISO 8601 from 1970 to {LAST_TIME} such as 2026-03-01T00:05:00Z, or the seconds since 1970 (or ms, us, ns; "
     "outside of the years 2000 to 2099 say which with --time-unit)"
 )
 WAYS_OUT = {
     Kind.TEXT: "Give every row an id, as text or a whole number",
     Kind.TIME: TIMES,
-    Kind.NUMBER: "Write a number with a decimal point, or nothing where there is none",
+    Kind.NUMBER: "Write a number with a decimal point (1 and 0 for true and false), or nothing where there is none",
     Kind.FLAG: "Write true or false",
 }
 
@@ -44,7 +45,7 @@ def refuse_csv(path: Path, separator: str, width: int, found: Found, times: Time
             seen += len(lines)
             bad_times = _bad_times([fields for _, fields in lines], found, times)
             for (line, fields), bad_time in zip(lines, bad_times, strict=True):
-                problem, ours = _line_problem(fields, width, found, bad_time)
+                problem, ours = _line_problem(fields, separator, width, found, bad_time)
                 if not problem:
                     continue
                 count += 1
@@ -52,7 +53,7 @@ def refuse_csv(path: Path, separator: str, width: int, found: Found, times: Time
                     way_out = _way_out(ours, found)
                 if len(problems) < SHOWN:
                     problems.append(f"line {line}: {problem}")
-    except (csv.Error, gzip.BadGzipFile, EOFError, OSError) as error:
+    except (gzip.BadGzipFile, EOFError, OSError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}. Fetch it again.") from error
     if not seen:
         raise InvalidInput(f"{path} has a header and no rows. Write rows into it.")
@@ -93,14 +94,26 @@ def refuse_parquet(path: Path, names: list[str], found: Found, times: TimeReader
 
 
 def _csv_lines(path: Path, separator: str) -> Iterator[list[tuple[int, list[str]]]]:
-    """Yield the lines that are not empty, some at a time, with their numbers."""
+    """Yield the lines that are not empty, some at a time, with the numbers that they begin at."""
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=separator)
-        next(reader, None)
-        numbered = ((reader.line_num, fields) for fields in reader if fields)
-        while lines := list(itertools.islice(numbered, LINES_AT_ONCE)):
-            yield lines
+        line = 1
+        try:
+            next(reader, None)
+            line = reader.line_num + 1
+            lines = []
+            for fields in reader:
+                if fields:
+                    lines.append((line, fields))
+                line = reader.line_num + 1
+                if len(lines) == LINES_AT_ONCE:
+                    yield lines
+                    lines = []
+            if lines:
+                yield lines
+        except csv.Error as error:
+            raise InvalidInput(f"{path}, line {line}: {error}; {OPEN_QUOTE}. Correct or remove it.") from error
 
 
 def _bad_times(lines: list[list[str]], found: Found, times: TimeReader) -> list[bool]:
@@ -120,10 +133,14 @@ def _way_out(ours: str, found: Found) -> str:
     return way_out
 
 
-def _line_problem(fields: list[str], width: int, found: Found, bad_time: bool) -> tuple[str, str | None]:
+def _line_problem(
+    fields: list[str], separator: str, width: int, found: Found, bad_time: bool
+) -> tuple[str, str | None]:
     """Return what is wrong with a line and in which of our columns; nothing where it is right."""
     if len(fields) != width:
-        return f"{len(fields)} fields where the header has {width}", None
+        swallowed = len(fields) < width and any(character in fields[-1] for character in f"{separator}\r\n")
+        more = f"; {OPEN_QUOTE}" if swallowed else ""
+        return f"{len(fields)} fields where the header has {width}{more}", None
     for ours, place in found.positions.items():
         field, kind = fields[place], found.kinds[ours]
         if "\n" in field or "\r" in field:
@@ -148,7 +165,9 @@ def _value_problem(ours: str, value: Any, kind: Kind, bad_time: bool) -> str:
         return (f"{shown} is no time" if text.strip() else f"{ours} is missing") if bad_time else ""
     if kind is Kind.FLAG:
         return "" if text.strip().lower() in TRUE | FALSE else f"{shown} is neither true nor false"
-    if isinstance(value, bool | dict | list):
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, dict | list):
         return f"{shown} is not a number"
     number = text.strip()
     fine = (

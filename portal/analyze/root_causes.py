@@ -14,7 +14,7 @@ from portal.analyze.options import Files, file_options
 from portal.analyze.ordering import by_series, duplicates, refuse_mixed
 from portal.analyze.reading import read_rows
 from portal.analyze.summary import Summary, notes_on, print_summary, shown
-from portal.analyze.times import iso_text, parse_time
+from portal.analyze.times import iso_of, parse_time
 from portal.analyze.writing import write_table
 from resources.errors import InvalidInput
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 REQUIRED = {"entity": Kind.TEXT, "metric": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER}
 OPTIONAL = {"stat": Kind.TEXT}
-GRAPH = Wanted({"source": Kind.TEXT, "target": Kind.TEXT}, way_out="Rename its columns to source and target")
+RENAME = "Rename its columns to source and target"
+GRAPH = Wanted({"source": Kind.TEXT, "target": Kind.TEXT}, ways_out={"source": RENAME, "target": RENAME})
 
 TOLD = 3
 """Suspects that a person is told of; all are in the output."""
@@ -96,10 +97,10 @@ def check_window(rows: Rows, window: tuple[int, int]) -> None:
     known = ~np.isnan(rows.numbers["value"])
     if not (known & (rows.ts_ms >= start) & (rows.ts_ms <= end)).any():
         times = rows.ts_ms[known] if known.any() else rows.ts_ms
-        said = f"Its times are {_iso(times.min())} to {_iso(times.max())}"
+        said = f"Its times are {iso_of(times.min())} to {iso_of(times.max())}"
         before, after = times[times < start], times[times > end]
         if len(before) and len(after):
-            said += f", with none between {_iso(before.max())} and {_iso(after.min())}"
+            said += f", with none between {iso_of(before.max())} and {iso_of(after.min())}"
         raise InvalidInput(
             f"{rows.path} has no value from --start to --end. {said}. Give a window that holds some of it."
         )
@@ -171,8 +172,3 @@ def _sorted_codes(rows: Rows, column: str) -> tuple[list[str], NDArray[np.int64]
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
     return [names[code] for code in order], place[rows.codes(column)]
-
-
-def _iso(time_ms: int) -> str:
-    text: str = iso_text(pa.array([int(time_ms)], pa.timestamp("ms", "UTC")), zoned=True)[0].as_py()
-    return text

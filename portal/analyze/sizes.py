@@ -1,5 +1,8 @@
 """`novacron-analytics analyze sizes`: how large the capacity of every series should be."""
 
+import math
+from typing import Any
+
 import click
 import numpy as np
 import pyarrow as pa
@@ -15,11 +18,22 @@ from portal.analyze.writing import write_table
 REQUIRED = {"series": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER, "capacity": Kind.NUMBER}
 
 
+class NumberOfDays(click.FloatRange):
+    """A range of numbers. NaN, which is neither above nor below any, is not in it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; a usage error for what is none."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is no number. Give one of days.", param, ctx)
+        return number
+
+
 @click.command("sizes")
 @file_options
 @click.option(
     "--days",
-    type=click.FloatRange(0, 3660, min_open=True),
+    type=NumberOfDays(0, 3660, min_open=True),
     required=True,
     help="Of how many days from the last sample on to tell the expected share above the size.",
 )

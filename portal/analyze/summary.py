@@ -75,7 +75,8 @@ def notes_on(rows: Rows, count_duplicates: int, key: str = "series") -> list[str
     assumed = rows.times.assumed()
     notes = [f"times are taken as {assumed}"] if assumed else []
     if rows.ignored:
-        notes.append(f"columns not used: {', '.join(shown(name) for name in rows.ignored[:SHOWN])}")
+        more = f" and {len(rows.ignored) - SHOWN:,} more" if len(rows.ignored) > SHOWN else ""
+        notes.append(f"columns not used: {', '.join(shown(name) for name in rows.ignored[:SHOWN])}{more}")
     if rows.infinite:
         notes.append(f"{rows.infinite:,} infinite values were taken as missing")
     if count_duplicates:

@@ -21,6 +21,9 @@ PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 LAST_MS = 2**63 // 1_000_000
 """Times are from 1970 on; nanoseconds in 64 bits, which every Parquet reader understands, end in the year 2262."""
 
+LAST_TIME = "2262-04-11"
+"""The day on which they end, for a person."""
+
 ZONE = r"(Z|[T :]\d\d.*[+-]\d\d:?(\d\d)?)$"
 """A zone at the end of a text, which the day of a date is not."""
 
@@ -123,6 +126,8 @@ class TimeReader:
 def parse_time(text: str, option: str, unit: str) -> int:
     """Return a time that was given as an option, in milliseconds since the epoch."""
     found = int(TimeReader(unit).to_ms(pa.array([text]))[0])
+    if found == NO_TIME and _number(text.strip()) is None and not np.isnan(iso_to_ms(pa.array([text.strip()]))[0]):
+        raise InvalidInput(f"{option} {text!r} is out of range. Give a time of 1970 to {LAST_TIME}.")
     if found == NO_TIME:
         raise InvalidInput(
             f"{option} {text!r} is no time. Write ISO 8601 such as 2026-03-01T00:05:00Z, or a number since 1970."
@@ -147,6 +152,12 @@ def iso_text(times: pa.Array, zoned: bool) -> pa.Array:
     encoded = times.dictionary_encode()
     texts = pc.strftime(encoded.dictionary, format="%Y-%m-%dT%H:%M:%S" + ("Z" if zoned else ""))
     return texts.take(encoded.indices)
+
+
+def iso_of(time_ms: int) -> str:
+    """Return a time as ISO 8601 text in UTC, for a person."""
+    text: str = iso_text(pa.array([int(time_ms)], pa.timestamp("ms", "UTC")), zoned=True)[0].as_py()
+    return text
 
 
 def _sensible(times_ms: IntArray) -> IntArray:

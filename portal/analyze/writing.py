@@ -1,9 +1,14 @@
 """Writing what an analysis found: the whole file, or nothing of it."""
 
+import glob
 import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -93,19 +98,63 @@ def _needs_quotes(table: pa.Table) -> bool:
 
 @contextmanager
 def _replacing(output: Path) -> Iterator[Path]:
-    """Give a hidden name beside `output` to write to, which then takes its place."""
-    temporary = output.absolute().parent / f"{TEMPORARY_PREFIX}{output.name}-{os.getpid()}"
+    """Give a hidden name beside `output` to write to, which then takes its place.
+
+    The hidden file goes when this process is ended; what one that was killed left goes with the next write.
+    """
+    folder, hidden = output.absolute().parent, f"{TEMPORARY_PREFIX}{output.name}-"
+    temporary = folder / f"{hidden}{os.getpid()}"
+    with _ending_by_exit():
+        try:
+            _remove_leftovers(folder, hidden)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, output)
+        except OSError as error:
+            reason = error.strerror or error
+            raise TransientFailure(
+                f"cannot write {output}: {reason}. What was there is unchanged; "
+                "free some space or mend the permissions and run it again."
+            ) from error
+        finally:
+            with suppress(OSError):  # it has been renamed, or was never made
+                temporary.unlink()
+
+
+def _remove_leftovers(folder: Path, hidden: str) -> None:
+    """Remove the hidden files of the same output whose process is no more."""
+    for leftover in folder.glob(f"{glob.escape(hidden)}*"):
+        process = leftover.name.removeprefix(hidden)
+        if process.isdecimal() and not _is_running(int(process)):
+            with suppress(OSError):  # somebody else's, who has to remove it
+                leftover.unlink()
+
+
+def _is_running(process: int) -> bool:
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, output)
-    except OSError as error:
-        reason = error.strerror or error
-        raise TransientFailure(
-            f"cannot write {output}: {reason}. What was there is unchanged; "
-            "free some space or mend the permissions and run it again."
-        ) from error
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def _ending_by_exit() -> Iterator[None]:
+    """Let SIGTERM end this process by an exit, which cleans up, and not on the spot."""
+    is_main = threading.current_thread() is threading.main_thread()  # no other may say so
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
     finally:
-        with suppress(OSError):  # it has been renamed, or was never made
-            temporary.unlink()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not stop the cleaning
+    sys.exit(128 + number)

@@ -208,7 +208,76 @@ def test_the_evidence_is_the_band_that_the_alarm_left(tmp_path):
     assert list(found.columns) == ["series", "ts", "score", "alarm", "expected", "low", "high"]
     alarm = int(np.argmax(found["alarm"]))
     assert found["high"][alarm] < rows["value"][alarm]
+    told_already = found.index.isin(range(alarm + 1, SPIKE.stop)) & (rows["value"] > found["high"])
+    assert (told_already.sum(), found["alarm"][told_already].sum()) == (SPIKE.stop - alarm - 1, 0)  # far out, no alarm
     usual = found[2000:5000]
     assert ((usual["low"] <= usual["expected"]) & (usual["expected"] <= usual["high"])).all()
     done = analyze("anomalies", tmp_path / "in.csv", "--multivariate", "--evidence", "--dry-run")
     assert (done.code, "leave out --multivariate" in done.err) == (2, True)
+
+
+def unanswered(path, *options):
+    """Return series -> why it has no answer, as programs and people are told it."""
+    told, found = scores(path, *options)
+    reasons = {each["series"]: each["reason"] for each in told["unanswered"]}
+    done = analyze("anomalies", path, "--output", path.parent / "out.csv", *options)
+    for name, reason in reasons.items():
+        assert f"  {name!r}: {reason}" in done.out
+    assert found.loc[found["series"].isin(reasons), "alarm"].sum() == 0
+    return reasons
+
+
+@pytest.mark.parametrize(
+    ("minutes", "short", "enough", "reason"),
+    [
+        (1 / 6, 5 * 360, 8641, "its last value is 4 h 59 min after its first; nothing alarms in the first 24 h"),
+        (5, 288, 289, "its last value is 23 h 55 min after its first; nothing alarms in the first 24 h"),
+        (60, 24, 25, "its last value is 23 h 0 min after its first; nothing alarms in the first 24 h"),
+        (1440, 8, 9, "8 rows with a value: too few to learn from; none of the first 8 alarms"),
+    ],
+)
+def test_a_series_too_short_for_an_alarm_is_named(tmp_path, minutes, short, enough, reason):
+    """Stops five hours of samples, none of which could alarm, from being told as five hours without an alarm."""
+    count = np.arange(enough)
+    rows = pd.DataFrame({"series": "enough", "ts": (1_772_366_400 + count * minutes * 60).astype(int)})
+    rows["value"] = 50 + np.random.default_rng(0).standard_normal(enough)
+    rows.loc[rows.index[-1], "value"] = 5000
+    brief = rows.tail(short).assign(series="short")
+    path = write(tmp_path / "in.csv", pd.concat([rows, brief]))
+    assert unanswered(path) == {"short": reason}
+    assert scores(path)[1]["alarm"].sum() == 1  # the last row of the one that is long enough
+
+
+def test_a_series_in_which_all_that_could_alarm_is_marked_as_normal_is_named(tmp_path):
+    """Stops marked rows, which never alarm, from being told as rows without an alarm; the first day counts them."""
+    rows = pd.concat([spiked("all").assign(reference=True), spiked("first").assign(reference=False)])
+    rows.loc[(rows["series"] == "first") & (rows["ts"] < "2026-03-05"), "reference"] = True
+    reasons = unanswered(write(tmp_path / "in.csv", rows))
+    assert reasons == {"all": "all its rows that could alarm are marked as normal by reference, and those never do"}
+
+
+def test_too_few_rows_of_several_metrics_are_named(tmp_path):
+    """Stops scores of 0 after a reference too short to learn from, or of a short file, from being taken as calm."""
+    marked = metrics("marked").assign(reference=np.arange(DAYS * 288) < 150)
+    parts = [marked, metrics("short").head(150), metrics("long").head(300)]
+    path = write(tmp_path / "in.csv", pd.concat(parts).fillna({"reference": False}))
+    few = "too few to learn from; it takes a little more than two hundred"
+    assert unanswered(path, "--multivariate") == {
+        "marked": f"150 rows marked as normal by reference: {few}",
+        "short": f"150 rows with a value: {few}",
+    }
+
+
+@pytest.mark.parametrize("options", [(), ("--multivariate",)])
+def test_values_too_large_are_named_as_such(tmp_path, options):
+    """Stops large numbers from being called few."""
+    rows = daily("a", 3, level=1e300)
+    reason = "values beyond 1e+100 are too large to calculate with: write them in a larger unit"
+    assert unanswered(write(tmp_path / "in.csv", rows), *options) == {"a": reason}
+
+
+def test_a_series_without_anything_on_the_side_that_may_alarm_is_calm(tmp_path):
+    """Stops a series that only falls from being called too short where only rises are asked for."""
+    rows = daily("a", 30, minutes=1440).assign(value=np.linspace(90, 10, 30))
+    told, found = scores(write(tmp_path / "in.csv", rows), "--direction", "up")
+    assert (told["unanswered"], found["alarm"].sum()) == ([], 0)

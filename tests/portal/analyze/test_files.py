@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from portal.analyze import writing
 from portal.analyze.group import COMMANDS
+from portal.analyze.writing import write_table
 from tests.portal.analyze.files import analyze, daily, read, write
 from tests.portal.command import run
 
@@ -87,6 +91,36 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, usage, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.parquet"]
 
 
+ENDED = """
+import os, signal, sys
+from pathlib import Path
+import pyarrow as pa
+from portal.analyze import writing
+writing.os.fsync = lambda _file: os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+writing.write_table(Path(sys.argv[1]), pa.table({"a": [1]}))
+"""
+
+
+def test_a_write_that_is_ended_leaves_nothing_behind(tmp_path):
+    """Stops hidden files from piling up beside OUT: SIGTERM cleans, and after SIGKILL the next write does."""
+    output = tmp_path / "out[1].parquet"
+    output.write_text("old")
+
+    def end_by(name: str) -> int:
+        return subprocess.run([sys.executable, "-c", ENDED, str(output), name], check=False).returncode
+
+    assert (end_by("SIGTERM"), output.read_text()) == (143, "old")
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    assert (end_by("SIGKILL"), output.read_text()) == (-9, "old")
+    running = tmp_path / f".writing-{output.name}-{os.getppid()}"
+    running.touch()
+    other = tmp_path / ".writing-other.csv-999999999"
+    other.touch()
+    assert len(list(tmp_path.iterdir())) == 4
+    write_table(output, pa.table({"a": [1]}))
+    assert set(tmp_path.iterdir()) == {output, running, other}  # what another process writes to stays
+
+
 def test_a_dry_run_reads_and_writes_nothing(tmp_path, usage):
     done = analyze("sizes", usage, *SIZES, "--dry-run")
     assert (done.code, "nothing written" in done.out) == (0, True)
@@ -137,3 +171,34 @@ def test_columns_of_other_names(tmp_path, usage):
     done = analyze("sizes", path, *SIZES, "--dry-run")
     assert (done.code, "Say which one it is with --column series=THEIRS" in done.err) == (1, True)
     assert "not OURS=THEIRS" in analyze("sizes", path, *SIZES, "--column", "series", "--dry-run").err
+
+
+@pytest.mark.parametrize(
+    ("ids", "times", "written", "made"),
+    [
+        (
+            pa.int16(),
+            pa.timestamp("us", "Europe/Amsterdam"),
+            (pa.int16(), pa.timestamp("us", "Europe/Amsterdam")),
+            None,
+        ),
+        (pa.large_string(), pa.timestamp("s"), (pa.string(), pa.timestamp("ms")), None),
+        (pa.dictionary(pa.int32(), pa.string()), pa.float64(), (pa.string(), pa.float64()), pa.int64()),
+        (pa.string(), pa.int32(), (pa.string(), pa.int32()), pa.int64()),
+        (pa.string(), pa.date64(), (pa.string(), pa.date32()), pa.timestamp("ms")),
+    ],
+)
+def test_what_parquet_keeps_of_its_types(tmp_path, ids, times, written, made):
+    """Stops docs/analyze.md from promising types that are not kept: `written` of the rows, `made` of new times."""
+    count = 10
+    seconds = pa.array(1_772_323_200 + 86_400 * np.arange(count))
+    numeric = pa.types.is_integer(times) or pa.types.is_floating(times)
+    ts = seconds.cast(times) if numeric else seconds.cast(pa.timestamp("s")).cast(times)
+    series = pa.array(["7"] * count).cast(ids) if pa.types.is_integer(ids) else pa.array(["7"] * count, pa.string())
+    series = series.dictionary_encode() if pa.types.is_dictionary(ids) else series.cast(ids)
+    path, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"series": series, "ts": ts, "value": pa.array(np.arange(count) / 7)}), path)
+    assert analyze("anomalies", path, "--output", output).code == 0
+    assert tuple(pq.read_schema(output).types[:2]) == written
+    assert analyze("forecasts", path, "--horizon", 1, "--freq", "d", "--output", output).code == 0
+    assert tuple(pq.read_schema(output).types[:2]) == (written[0], made or written[1])

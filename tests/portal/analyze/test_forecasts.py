@@ -132,8 +132,33 @@ def test_a_begin_that_is_told(tmp_path):
     pd.testing.assert_frame_equal(cut, forecast(path, 24)[1])
     nothing, empty = forecast(path, 24, options=("--from", "2020-01-01"))
     assert (nothing["forecast"], len(empty), empty["mean"].isna().all()) == (0, 24, True)
-    done = analyze("forecasts", path, "--horizon", 1, "--freq", "h", "--from", "soon", "--dry-run")
-    assert (done.code, "--from 'soon' is no time" in done.err) == (1, True)
+    for begin, said in (
+        ("soon", "--from 'soon' is no time"),
+        ("20260301", "--from '20260301' is no time"),
+        ("2999-01-01", "--from '2999-01-01' is out of range. Give a time of 1970 to 2262-04-11"),
+        ("2262-04-11T23", "--from '2262-04-11T23' and --horizon 1 go beyond 2262-04-11"),
+    ):
+        done = analyze("forecasts", path, "--horizon", 1, "--freq", "h", "--from", begin, "--dry-run")
+        assert (done.code, said in done.err) == (1, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("begin", "reason"),
+    [
+        ("2200-01-01", "its last value before the forecast is of 2026-03-22T23:00:00Z, too long before it begins"),
+        ("2020-01-01", "no value before the forecast begins: its first is of 2026-03-02T00:00:00Z"),
+    ],
+)
+def test_a_begin_far_from_the_history_is_named_as_such(tmp_path, begin, reason):
+    """Stops a history that is there from being called empty."""
+    empty = hourly("empty", 1).assign(value=np.nan)
+    path = write(tmp_path / "in.csv", pd.concat([hourly("a", 21), empty]))
+    told, found = forecast(path, 2, options=("--from", begin))
+    assert told["unanswered"] == [
+        {"series": "a", "reason": reason},
+        {"series": "empty", "reason": "no value in the history"},
+    ]
+    assert found["reason"].tolist()[:2] == [reason, reason]
 
 
 def test_a_capacity_of_nothing_is_no_capacity(tmp_path):

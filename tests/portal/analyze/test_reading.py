@@ -1,9 +1,11 @@
 """What the files of `analyze` may look like, and what is refused by name."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,7 @@ from portal.analyze import reading
 from portal.analyze.columns import Kind, Rows, Wanted
 from portal.analyze.reading import read_rows
 from resources.errors import InvalidInput
+from tests.portal.analyze.files import write
 
 SERIES = Wanted({"series": Kind.TEXT, "ts": Kind.TIME, "value": Kind.NUMBER}, {"reference": Kind.FLAG})
 METRICS = Wanted({"series": Kind.TEXT, "ts": Kind.TIME}, {"reference": Kind.FLAG}, rest=True)
@@ -134,6 +137,14 @@ def test_columns_may_have_other_names(tmp_path):
         ("series,ts,value\na,0026-03-01,1\n", "line 2: ts = '0026-03-01' is no time"),
         (f"series,ts,value\na,{TS},\u0661\n", "line 2: value = '\u0661' is not a number"),
         ("series,ts,value\na,5,1\n", "line 2: ts = '5' is no time"),
+        ("series,ts,value\na,2999-01-01,1\n", "ts = '2999-01-01' is no time. Write ISO 8601 from 1970 to 2262-04-11"),
+        (f"series,ts,value\na,{TS},true\n", "'true' is not a number. Write a number with a decimal point (1 and 0 for"),
+        (f'series,ts,value\na,{TS},1\n"b,{TS},1\nc,{TS},1\n', "line 3: 1 fields where the header has 3; a quote"),
+        (f'series,ts,value\na,{TS},1\n"b,{TS},1', "line 3: 1 fields where the header has 3; a quote that opens there"),
+        (f'series,ts,value\n"b,{TS},1\n' + f"c,{TS},1\n" * 20000, "line 2: field larger than field limit"),
+        (f"series,ts,value\ra,{TS},1\r" * 2, "has lines that end with CR, as on old Macs. Convert them: tr '"),
+        (",".join(map(str, range(50))), "'18', '19' and 30 more."),
+        (f"ts,value\n{TS},1\n", "where all rows are one series, add a column series with the same name in every row."),
         (f"series,ts,value\na,{TS},1\na,{TS}000,1\n", f"line 3: ts = '{TS}000' is no time"),
         (f"series,ts,value\na,{TS},1,5\nb,{TS},0x10\n,,\nc,,1\nd,,2\n", "and 2 more lines"),
         (f"series,ts,value\na\x1b[31m,{TS},\x1b[2J\n", r"value = '\x1b[2J' is not a number"),
@@ -154,7 +165,6 @@ def test_refused_by_name(tmp_path, content, said):
         ({"series": ["a", "b"], "ts": [TS, 7], "value": [1.0, 2.0]}, "row 2: ts = '7' is no time"),
         ({"series": ["a", "b"], "ts": [TS, TS], "value": ["1", "two"]}, "row 2: value = 'two' is not a number"),
         ({"series": ["a", "b"], "ts": [TS, TS], "value": [[1], [2]]}, "row 1: value = '[1]' is not a number"),
-        ({"series": ["a", "b"], "ts": [TS, TS], "value": [True, False]}, "row 1: value = 'True' is not a number"),
         ({"series": [1.5, 2.5], "ts": [TS, TS], "value": [1, 2]}, "row 1: series = '1.5' is no id"),
         ({"series": ["a", "b"], "ts": [[1], [2]], "value": [1, 2]}, "the times are of type list"),
         ({"series": [], "ts": [], "value": []}, "has a header and no rows"),
@@ -227,3 +237,39 @@ def test_a_huge_id_is_read(tmp_path):
     huge = "x" * 1_000_000
     assert read(tmp_path, f"series,ts,value\n{huge},{TS},1\n").names("series") == [huge]
     assert len(refused(tmp_path, f"series,ts,value\n{huge},{TS},x\n")) < 300
+
+
+def test_truth_in_parquet_is_1_and_0(tmp_path):
+    """Stops a state such as up or down from being refused where a number of the same meaning is read."""
+    table = pa.table({"series": ["a"] * 3, "ts": [TS] * 3, "value": pa.array([True, False, None])})
+    pq.write_table(table, tmp_path / "in.parquet")
+    np.testing.assert_array_equal(read_rows(tmp_path / "in.parquet", SERIES).numbers["value"], [1, 0, np.nan])
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"series": "ts"}, "column 'ts' is used for both series and ts. Name another one with --column series=THEIRS"),
+        ({"value": "ts"}, "column 'ts' is used for both ts and value. Name another one with --column value=THEIRS"),
+        ({"reference": "value"}, "'value' is used for both value and reference. Name another one with --column refer"),
+        ({"series": "host", "reference": "host"}, "column 'host' is used for both series and reference."),
+    ],
+)
+def test_a_column_is_not_two_of_ours(tmp_path, name, named, said):
+    """Stops a traceback for CSV, and times scored as values for Parquet."""
+    write(tmp_path / name, pd.DataFrame({"series": ["a"], "ts": [TS], "value": [1.0], "host": ["x"]}))
+    with pytest.raises(InvalidInput) as failure:
+        read_rows(tmp_path / name, replace(SERIES, named=named))
+    assert said in str(failure.value)
+
+
+def test_what_need_not_be_there_gives_way_to_a_name(tmp_path):
+    """Stops a file whose ids are in a column `reference` from being refused for what nobody asked for."""
+    content = f"reference,ts,value\na,{TS},1\n"
+    rows = read(tmp_path, content, replace(SERIES, named={"series": "reference"}))
+    assert (rows.names("series"), rows.flags) == (["a"], {})
+    both = f"series,host,ts\nb,a,{TS}\n"
+    assert "a column 'series' besides 'host', which --column names so. Leave it out with --ignore 'series'" in refused(
+        tmp_path, both, replace(METRICS, named={"series": "host"})
+    )

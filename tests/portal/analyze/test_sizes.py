@@ -59,5 +59,7 @@ def test_two_metrics_are_not_one_series(tmp_path):
 def test_days_must_be_told_and_be_some(tmp_path):
     path = write(tmp_path / "in.csv", usage(6))
     assert analyze("sizes", path, "--output", tmp_path / "out.csv").code == 2
-    assert analyze("sizes", path, "--days", 0, "--output", tmp_path / "out.csv").code == 2
+    for days in (0, "inf", "-inf", "nan", "-nan"):  # NaN is neither below 0 nor above
+        done = analyze("sizes", path, "--days", days, "--output", tmp_path / "out.csv")
+        assert (done.code, "Invalid value for '--days'" in done.err) == (2, True)
     assert not (tmp_path / "out.csv").exists()
