@@ -29,6 +29,11 @@ class RunPlan:
             yield first, last
             first = last + timedelta(days=1)
 
+    def rounds(self) -> Iterator[tuple[str, ...]]:
+        """Yield the tenants that may be computed side by side: the platform, which reads theirs, after all others."""
+        others = tuple(tenant for tenant in self.tenants if tenant != PLATFORM)
+        yield from (part for part in (others, self.tenants[len(others) :]) if part)
+
     @property
     def partitions(self) -> int:
         return len(self.tenants) * len(days_between(self.first, self.last))

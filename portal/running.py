@@ -127,17 +127,20 @@ def _run_in_worker(home: Path, job_name: str, tenant: str, ranges: list[tuple[da
 def _in_processes(plan: RunPlan, settings: Settings, workers: int, bar: ProgressBar) -> list[RunRecord]:
     context = multiprocessing.get_context("spawn")
     messages: multiprocessing.Queue[str] = context.Queue()
+    records: list[RunRecord] = []
     with ProcessPoolExecutor(workers, context, _start_worker, (messages,)) as pool:
-        futures: list[Future[list[RunRecord]]] = [
-            pool.submit(_run_in_worker, settings.home, plan.pipeline.job_name, tenant, list(plan.ranges()))
-            for tenant in plan.tenants
-        ]
-        waiting: set[Future[list[RunRecord]]] = set(futures)
-        while waiting:
-            _, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for message in _arrived(messages):
-                bar.advance(message)
-        return [record for future in futures for record in future.result()]
+        for tenants in plan.rounds():
+            futures: list[Future[list[RunRecord]]] = [
+                pool.submit(_run_in_worker, settings.home, plan.pipeline.job_name, tenant, list(plan.ranges()))
+                for tenant in tenants
+            ]
+            waiting: set[Future[list[RunRecord]]] = set(futures)
+            while waiting:
+                _, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for message in _arrived(messages):
+                    bar.advance(message)
+            records += [record for future in futures for record in future.result()]
+    return records
 
 
 def _arrived(messages: "multiprocessing.Queue[str]") -> Iterator[str]:

@@ -9,6 +9,8 @@ from analytics_assets.partitions import registered_tenants
 from analytics_assets.pipelines.loader import Pipeline
 from resources.partition import PLATFORM, Partition
 
+PRIORITY_TAG = "dagster/priority"
+
 
 def daily_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition:
     """Return the schedule of `pipeline`, which has a cron: each tenant's yesterday, the platform's last.
@@ -37,7 +39,8 @@ def daily_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition:
             yield dg.RunRequest(
                 run_key=f"{pipeline.name}:{tenant}:{day}",
                 partition_key=Partition(tenant, day).key,
-                tags={"novacron/tenant": tenant},
+                # The platform reads what its tenants' runs make: it leaves the queue after them.
+                tags={"novacron/tenant": tenant, **({PRIORITY_TAG: "-1"} if tenant == PLATFORM else {})},
             )
 
     return schedule

@@ -48,6 +48,19 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(small_home):
     assert not small_home.lake_root.exists()
 
 
+def test_the_platform_is_computed_when_its_tenants_are_done(small_home, monkeypatch):
+    """Stops nodes without what is allocated on them, and different bytes with every number of workers."""
+    monkeypatch.setenv("ANALYTICS_RUN_WORKERS", "3")
+    days = ["--from", "2026-02-10", "--to", "2026-02-10"]
+    done = run("run", "vm-capacity-analysis", *days, "--json", "--home", small_home.home)
+    assert done.code == 0, done.err
+    with open_instance(small_home) as instance:
+        runs = {record["tenant"]: record["run_id"] for record in json.loads(done.out)}
+        times = {tenant: instance.get_run_record_by_id(run_id) for tenant, run_id in runs.items()}
+    assert sorted(times) == ["acme", "globex", "platform"]
+    assert times["platform"].start_time >= max(times["acme"].end_time, times["globex"].end_time)
+
+
 def test_a_run_stores_its_tables_and_is_in_the_instance_that_the_ui_shows(small_home):
     """Stops runs that the UI knows nothing of."""
     arguments = ["--tenant", "acme", "--from", "2026-02-10", "--to", "2026-02-11", "--json", "--home", small_home.home]

@@ -33,6 +33,7 @@ def test_a_tick_asks_for_yesterday_of_every_tenant_with_the_platform_last(small_
         "2026-02-09|globex",
         "2026-02-09|platform",
     ]
+    assert [request.tags.get("dagster/priority") for request in requests] == [None, None, "-1"]
 
 
 def test_a_tick_evaluated_twice_asks_for_the_same_runs(small_home):
