@@ -8,8 +8,9 @@ the metric's own (`scores.py`): 1 is that line for every metric. Points become i
 also judged together (`multivariate.py`), and VMs among their peers, by the hours of the day
 (`kernels/peers.py`).
 
-An interval belongs to each day on which it was outside of its band; `began` tells where it started the
-day before. A metric that could not be judged has a row that says why. Rates: `anomaly_rates`.
+An interval belongs to the day of its first alarm, and to the next one if it ended on it; `began` tells where it started
+the day before. What goes on for longer is a new level, which is told once. A metric that could not be judged has a row
+that says why. Rates: `anomaly_rates`.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from analytics_assets.analyzers.anomaly_model.at_once import add_others
 from analytics_assets.analyzers.anomaly_model.history import History, blocks, read_ahead, window_grid
 from analytics_assets.analyzers.anomaly_model.metric_rows import Span, judge, metric_rows
 from analytics_assets.analyzers.anomaly_model.parameters import AnomaliesParameters
-from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, peer_hours, peer_rows
+from analytics_assets.analyzers.anomaly_model.peer_rows import peer_groups, peer_hours, peer_rows, without_peers
 from analytics_assets.analyzers.anomaly_model.table import TABLE
 from analytics_assets.analyzers.anomaly_model.together_rows import together_rows
 from analytics_assets.components import Component, Input, Result, Workplace
@@ -45,6 +46,7 @@ class Findings:
     seen: list[int] = field(default_factory=list)
     expected: list[int] = field(default_factory=list)
     hours: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    points: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
 
 
 def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
@@ -65,8 +67,13 @@ def compute(workplace: Workplace, parameters: AnomaliesParameters) -> Result:
         groups = peer_groups(
             workplace.read("inventory", ["vm_id", "valid_from", "vm_name", "flavor"]), parameters.peers_by
         )
-        hours = {metric: (metrics[metric], np.concatenate(parts)) for metric, parts in found.hours.items()}
+        hours = {
+            metric: (metrics[metric], np.concatenate(parts), np.concatenate(found.points[metric]))
+            for metric, parts in found.hours.items()
+        }
         _add(found.rows, peer_rows(hours, found.entities, groups, span, parameters), found, 0)
+        if alone := without_peers(found.entities, groups, parameters.peers_minimum):
+            notes.append(f"{alone} of {len(found.entities)} VMs have too few peers to be compared with")
     add_others(found.rows, span)
     kind = "vm" if key == "vm_id" else "node"
     data = TABLE.from_rows([{**row, "entity_kind": kind} for row in found.rows])
@@ -94,6 +101,8 @@ def _judge_block(
         _add(found.rows, metric_rows(metric, span, parameters), found, first)
         hours = peer_hours(metric.values, span.day_step, span.grid.steps_per_hour)
         found.hours.setdefault(metric.metric, []).append(hours)
+        points = np.count_nonzero(np.isfinite(metric.values[:, span.day_step :]), axis=1)
+        found.points.setdefault(metric.metric, []).append(points)
     if parameters.together:
         _add(found.rows, together_rows(judged, span, parameters), found, first)
 

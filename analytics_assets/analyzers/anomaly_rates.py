@@ -1,9 +1,9 @@
 """How much of the day was anomalous: the anomaly rate of every metric, VM, node and tenant.
 
-The rate is the share of judged points (a metric in a bucket) that lie in an anomalous interval of `anomalies`, so
-it compares VMs of any size, and a node with many VMs with one that has few. A node's points are those
-of the VMs that were on it in that bucket; the platform's nodes are judged by their own metrics. What
-could not be judged has a row that says why.
+The rate is the share of judged points (a metric in a bucket) that lie in an anomalous interval of the day's `anomalies`
+(what goes on from the day before is no interval of the day, but a new level), so it compares VMs of any size, and a
+node with many VMs with one that has few. A node's points are those of the VMs that were on it in that bucket; the
+platform's nodes are judged by their own metrics. What could not be judged has a row that says why.
 """
 
 from collections.abc import Mapping
@@ -60,6 +60,7 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
     node_ids, nodes = _nodes(rows, cells.cell, (len(entities), grid.count)) if with_node else ((), _NOWHERE)
     intervals, unanswered = _anomalies(workplace)
     found = tally(entities, present, intervals, frozenset(unanswered), grid, node_ids, nodes)
+    silent = sorted({entity for entity, _ in unanswered}.difference(entities))
     kind = "vm" if with_node else "node"
     made = [
         *(_row(kind, entity, metric, own) for (entity, metric), own in found.by_metric.items()),
@@ -67,6 +68,7 @@ def compute(workplace: Workplace, parameters: NoParameters) -> Result:
         *(_row("node", node, TOGETHER, own) for node, own in found.by_node.items()),
         _row("tenant", partition.tenant, TOGETHER, found.total),
         *(_without_answer(kind, entity, metric, row) for (entity, metric), row in unanswered.items()),
+        *(_row(kind, entity, TOGETHER, Tally()) for entity in silent),
     ]
     rate = found.total.rate
     return Result(

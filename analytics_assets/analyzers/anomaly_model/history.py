@@ -57,7 +57,9 @@ def blocks(
         block = tuple(entities[start : start + at_once])
         rows = workplace.read_window(role, window_days + 1, columns, keys=(block[0], block[-1]))
         cells = locate(rows.column(key), rows.column("ts"), grid, block)
-        seen, expected = _samples_of_day(rows, cells.cell, len(block), grid.count, min(day_step, grid.count))
+        seen, expected = _samples_of_day(
+            rows, cells.cell, len(block), grid.count, min(day_step, grid.count), DAY_MS // grid.step_ms
+        )
         yield History(
             entities=block,
             values={metric: place(cells, rows.column(f"{metric}_mean")) for metric in metrics},
@@ -76,17 +78,20 @@ def read_ahead(blocks: Iterator[History]) -> Iterator[History]:
 
 
 def _samples_of_day(
-    rows: pa.Table, cell: NDArray[np.int64], entities: int, steps: int, day_step: int
+    rows: pa.Table, cell: NDArray[np.int64], entities: int, steps: int, day_step: int, per_day: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the samples seen on the day and expected, by entity, buckets without a row included.
 
-    A bucket would have as many as the entity's best one of the day; one that has no row before the day is expected
-    from its first row on.
+    A bucket would have as many as the entity's best one of the day, or of the day before where it has none; one that
+    has no row before the day is expected from its first row on.
     """
     entity, step = cell // max(steps, 1), cell % max(steps, 1)
     today = (cell >= 0) & (step >= day_step)
     seen = np.bincount(entity[today], np.asarray(rows.column("samples_seen"))[today], entities).astype(np.int64)
     most, first = np.zeros(entities, np.int64), np.full(entities, steps, np.int64)
-    np.maximum.at(most, entity[today], np.asarray(rows.column("samples_expected"))[today].astype(np.int64))
+    each = np.asarray(rows.column("samples_expected")).astype(np.int64)
+    np.maximum.at(most, entity[today], each[today])
+    silent = (cell >= 0) & (step >= day_step - per_day) & (most[entity] == 0)
+    np.maximum.at(most, entity[silent], each[silent])
     np.minimum.at(first, entity[cell >= 0], step[cell >= 0])
     return seen, np.maximum(most * (steps - np.maximum(first, day_step)), seen)

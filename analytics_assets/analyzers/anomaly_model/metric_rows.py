@@ -17,8 +17,8 @@ from analytics_assets.kernels.matrix import Grid
 from analytics_assets.reports.words import quantity
 from resources.partition import DAY_MS
 
-QUIET_STEPS = 3
-"""So many buckets in a row that are not half as far out end an event."""
+QUIET_MS = 15 * 60_000
+"""An event ends where it is not half as far out for so long, and for a bucket at least."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Span:
         """
         today = self.day_step - self.first_step
         return event.last >= today and (event.first_alarm >= today or not event.goes_on)
+
+    @property
+    def quiet_steps(self) -> int:
+        return max(1, QUIET_MS // self.grid.step_ms)
 
     @property
     def day_ms(self) -> int:
@@ -155,7 +159,7 @@ def _events(values: NDArray[np.float32], scores: Scores, span: Span, parameters:
         news = _news(values, scores, interval, span, parameters)
         if news is not None:
             peak, alike = news
-            first, last, goes_on = extent(kept, peak, float(scores.expected[peak]), QUIET_STEPS)
+            first, last, goes_on = extent(kept, peak, float(scores.expected[peak]), span.quiet_steps)
             first_alarm = first + int(np.argmax(scores.alarm[first : last + 1]))
             found.append(Event(first, last, peak, first_alarm, goes_on, alike))
     found.sort(key=lambda event: (-scores.score[event.peak], event.peak))

@@ -4,6 +4,7 @@ A VM that was as odd on some of the days before does other work than its peers: 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -44,6 +45,12 @@ def role_of(vm_name: str | None) -> str | None:
     return NUMBER.sub("", vm_name) or None
 
 
+def without_peers(vms: Sequence[str], groups: Mapping[str, str], minimum: int) -> int:
+    """Return how many of the `vms` are in no group with so many of them."""
+    members = Counter(groups[vm] for vm in vms if vm in groups)
+    return len(vms) - sum(size for size in members.values() if size >= minimum)
+
+
 def days_before(day_step: int, steps_per_hour: int) -> int:
     """Return how many whole days before the day there are to compare peers on, at most `PEER_DAYS`."""
     return min(PEER_DAYS, day_step // (steps_per_hour * HOURS_PER_DAY))
@@ -58,21 +65,21 @@ def peer_hours(values: NDArray[np.float32], day_step: int, steps_per_hour: int) 
 
 
 def peer_rows(
-    metrics: Mapping[str, tuple[str, NDArray[np.float32]]],
+    metrics: Mapping[str, tuple[str, NDArray[np.float32], NDArray[np.int64]]],
     vms: Sequence[str],
     groups: Mapping[str, str],
     span: Span,
     parameters: AnomaliesParameters,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield a row for each new outlier: a VM in one of the `metrics`, which give unit and hourly means [VM, hour].
+    """Yield a row for each new outlier: a VM in one of the `metrics`.
 
-    The hours are those of `peer_hours`.
+    These give unit, hourly means [VM, hour], which are those of `peer_hours`, and the day's buckets with samples [VM].
     """
     named = [groups.get(vm) for vm in vms]
     steps_per_hour = span.grid.steps_per_hour
     days = days_before(span.day_step, steps_per_hour)
     unwanted = {"up": "down", "down": "up"}.get(parameters.direction)
-    for metric, (unit, hours) in metrics.items():
+    for metric, (unit, hours, points) in metrics.items():
 
         def compared(days_back: int, hours: NDArray[np.float32] = hours, unit: str = unit) -> PeerComparison:
             first = (days - days_back) * HOURS_PER_DAY
@@ -110,7 +117,7 @@ def peer_rows(
                     "value": level,
                     "expected": usual,
                     "peers": peers,
-                    "points": int(found.steps[row]) * steps_per_hour,
+                    "points": int(points[row]),
                     "days_alike": int(before[row]),
                     "why": (
                         f"median of {quantity(level, unit)}, where {count(peers, 'peer')} ({named[row]}) had "

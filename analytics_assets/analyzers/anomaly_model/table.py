@@ -31,7 +31,11 @@ TABLE = Table(
         Column("start", TIMESTAMP, "start of the first bucket of the day that belongs to it"),
         Column("end", TIMESTAMP, "end of the last bucket that belongs to it"),
         Column("began", TIMESTAMP, "when it really began, if on the day before", nullable=True),
-        Column("ongoing", pa.bool_(), "whether it had not been over for a quarter of an hour by the end of the data"),
+        Column(
+            "ongoing",
+            pa.bool_(),
+            "whether it had not been over for a quarter of an hour, or a bucket, by the end of the data",
+        ),
         Column("severity", ENTITY, "by peak and duration", nullable=True, values=("low", "medium", "high")),
         number("score", "highest score; 1 is the alarm line of every metric", minimum=0),
         Column("peak", TIMESTAMP, "bucket of the highest score", nullable=True),

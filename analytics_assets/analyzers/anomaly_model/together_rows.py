@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.analyzers.anomaly_model.metric_rows import (
-    QUIET_STEPS,
     Event,
     Judged,
     Span,
@@ -22,7 +21,7 @@ from analytics_assets.kernels.anomaly.extent import HALF, extent
 from analytics_assets.kernels.anomaly.intervals import intervals
 from analytics_assets.kernels.anomaly.multivariate import explaining_metrics, multivariate_scores
 from analytics_assets.kernels.anomaly.recurrence import days_alike
-from analytics_assets.kernels.anomaly.scores import Scores
+from analytics_assets.kernels.anomaly.scores import SIDES, Scores
 from analytics_assets.kernels.anomaly.time_of_day import usual_at
 from resources.partition import DAY_MS
 
@@ -91,7 +90,7 @@ def _events(score: NDArray[np.float64], kept_from: int, span: Span, parameters: 
         peak = interval.first + int(np.nanargmax(kept[interval.first : interval.last + 1]))
         alike = days_alike(score, span.grid.step_ms, kept_from + peak, 0.0)
         if not parameters.recurs(alike):
-            first, last, goes_on = extent(kept, peak, 0.0, QUIET_STEPS)
+            first, last, goes_on = extent(kept, peak, 0.0, span.quiet_steps)
             first_alarm = first + int(np.argmax(kept[first : last + 1] >= 1))
             yield Event(first, last, peak, first_alarm, goes_on, alike)
 
@@ -112,15 +111,18 @@ def _as_measured(
 ) -> Event | None:
     """Return the event from the first to the last step at which a metric that explains it is off; None if none is.
 
-    A metric is off that is at least half as far from what is usual at that time as it is at its farthest, and by
-    enough to matter. The joint score peaks late and falls slowly; and it has no unit, but what is too small to matter
-    of each metric does not matter of all of them together. Where it is not known what is usual, all is off.
+    A metric is off that is at least half as far from what is usual at that time, in the direction that counts, as it is
+    at its farthest, and by enough to matter. The joint score peaks late and falls slowly; and it has no unit, but what
+    is too small to matter of each metric does not matter of all of them together. Where it is not known what is usual,
+    all is off.
     """
     off = np.zeros(joint.last - joint.first + 1, np.bool_)
     for metric in explaining:
         values, steps = metric.values[entity], (span.first_step + joint.first, span.first_step + joint.last)
         usual = usual_at(values, span.grid.step_ms, *steps)
-        far = np.abs(values[steps[0] : steps[1] + 1] - usual)
+        away = values[steps[0] : steps[1] + 1] - usual
+        side = SIDES[parameters.direction]
+        far = np.abs(away) if side == 0 else np.maximum(side * away, 0.0)
         farthest = np.max(far[np.isfinite(far)], initial=0.0)
         least = parameters.detector(metric.unit)
         floor = np.maximum(least.minimum_deviation, least.minimum_deviation_share * np.abs(usual))
@@ -131,7 +133,7 @@ def _as_measured(
     first_alarm = max(joint.first_alarm, first)
     last = max(joint.last - int(np.argmax(off[::-1])), first_alarm)
     peak = first + int(np.nanargmax(score[first : last + 1]))
-    goes_on = joint.goes_on and len(score) - 1 - last < QUIET_STEPS
+    goes_on = joint.goes_on and len(score) - 1 - last < span.quiet_steps
     return replace(joint, first=first, last=last, peak=peak, first_alarm=first_alarm, goes_on=goes_on)
 
 

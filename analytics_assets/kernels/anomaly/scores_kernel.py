@@ -14,6 +14,7 @@ from analytics_assets.kernels.anomaly.residuals_kernel import (
     FloatArray,
     IntArray,
     in_unit,
+    log_place,
     replay_residuals,
     usual_step,
 )
@@ -191,10 +192,10 @@ def replay_scores(
     total = PRIOR_POINTS
     weight = 1.0
     line = LEAST_LINE
-    first_ms = last_ms = ts_ms[0] if n else 0
+    first_ms = last_ms = 0
     smoothed = peak = event_peak = 0.0
     quarter_peak = np.zeros(RING)
-    quarter = first_ms // QUARTER_MS
+    quarter = 0
     open_event = False
     event_points = below = seen = 0
     step_ms = 0.0
@@ -208,6 +209,9 @@ def replay_scores(
                 out[:, row] = math.nan
                 out[SCORE, row] = 0.0
             continue
+        if seen == 0:
+            first_ms = last_ms = ts_ms[i]
+            quarter = first_ms // QUARTER_MS
         elapsed_ms = float(ts_ms[i] - last_ms)
         last_ms = ts_ms[i]
         step_ms = usual_step(step_ms, elapsed_ms)
@@ -241,8 +245,13 @@ def replay_scores(
             news = max(news, novelty[i] / NOVEL)
         alarms = news >= 1.0 and age_ms >= LEARNING_MS and not known
         if row >= 0:
-            reach = (min(line, size) if alarms else line) * evidence[row, 1]
             center, log_unit = evidence[row, 0], evidence[row, 2]
+            reach = line
+            if alarms:
+                # All predictions alarm together: the one that is named may be off by less, and so may its band be wide.
+                place = log_place(float(values[i]) / log_unit) if log_unit > 0 else float(values[i])
+                reach = min(line, size) * min(1.0, abs(place - center) / (evidence[row, 1] * size))
+            reach *= evidence[row, 1]
             expected = in_unit(center, log_unit)
             floor = max(floors[0], floors[1] * abs(expected))
             floors_off = abs(float(values[i]) - expected) / floor if floor > 0 else math.inf

@@ -87,15 +87,18 @@ def _summarized(values):
     return {"mean": values.mean(axis=1), "max": values.max(axis=1), "p95": np.quantile(values, 0.95, axis=1)}
 
 
-def write_inventory(lake, rows, tenant="acme", day=LAST_DAY):
-    """Store the inventory of one day. `rows` are (vm_id, days ago, vcpus, memory GiB, disk GiB, state[, flavour])."""
+def write_inventory(lake, rows, tenant="acme", day=LAST_DAY, node="node-1"):
+    """Store one day's inventory of VMs on `node`.
+
+    `rows` are (vm_id, days ago, vcpus, memory GiB, disk GiB, state[, flavour]).
+    """
     partition = Partition(tenant, day)
     columns = {name: [] for name in VM_INVENTORY.column_names}
     for vm, ago, vcpus, memory, disk, state, *flavor in rows:
         columns["vm_id"].append(vm)
         columns["valid_from"].append(partition.end_ms - int(ago * 24 * HOUR_MS))
         columns["vm_name"].append(vm)
-        columns["node_id"].append("node-1")
+        columns["node_id"].append(node)
         columns["flavor"].append(flavor[0] if flavor else None)
         columns["vcpus"].append(vcpus)
         columns["memory_bytes"].append(None if memory is None else int(memory * GIB))

@@ -107,6 +107,17 @@ def test_hours_without_a_row_cost_coverage(lake):
     assert (row["samples_seen"], row["samples_expected"], row["coverage"]) == (360, 1440, 0.25)
 
 
+def test_a_vm_that_is_silent_all_day_lacks_all_of_its_samples(lake):
+    """Stops half a fleet that fell silent at midnight from leaving a day with a coverage of one."""
+    silent = day_and_night()
+    silent[TODAY:] = np.nan
+    store(lake, {"vm-1": {"cpu_percent": silent}, "vm-2": {"cpu_percent": day_and_night(2)}})
+    result, rows = found(lake)
+    row = next(row for row in rows if row["entity_id"] == "vm-1" and row["metric"] == "cpu_percent")
+    assert (row["status"], row["samples_seen"], row["samples_expected"], row["coverage"]) == ("no_data", 0, 1440, 0)
+    assert (result.facts.samples_seen, result.facts.samples_expected) == (1440, 2880)
+
+
 @pytest.mark.parametrize("age_days", [5, 8.5, 10, 12])
 def test_a_young_vm_is_no_joint_anomaly(lake, age_days):
     """Stops the time before a VM existed from teaching that nothing ever moves."""
@@ -193,6 +204,17 @@ def test_a_joint_anomaly_lasts_as_long_as_its_metrics_are_off(lake):
     [row] = [row for row in answers(found(lake, TOGETHER)[1]) if row["kind"] == "together"]
     assert row["start"] == at(200)
     assert at(202) <= row["end"] <= at(208)
+
+
+@pytest.mark.parametrize(("direction", "rows"), [("up", 0), ("down", 1), ("both", 1)])
+def test_metrics_that_fall_together_are_none_where_only_rises_count(lake, direction, rows):
+    """Stops a rule for overload from calling because a service was drained."""
+    values = {stem: day_and_night(seed) * scale for seed, (stem, scale) in enumerate(SCALES.items())}
+    for stem, scale in SCALES.items():
+        values[stem][TODAY + 50 : TODAY + 62] = 3 * scale
+    store(lake, {"vm-1": values})
+    judged = answers(found(lake, TOGETHER.model_copy(update={"direction": direction}))[1])
+    assert [row["kind"] for row in judged].count("together") == rows
 
 
 @pytest.mark.parametrize("other", ["quiet", "at a new level"])

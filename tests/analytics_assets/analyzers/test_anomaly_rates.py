@@ -46,6 +46,16 @@ def test_rates_count_points_by_metric_vm_node_and_tenant(lake):
     assert by_entity["vm", "vm-3", "cpu_percent"]["status"] == "insufficient_data"
 
 
+def test_a_vm_that_is_silent_all_day_has_no_rate(lake):
+    """Stops a VM that vanished from vanishing from the rates."""
+    silent = day_and_night()
+    silent[TODAY:] = np.nan
+    store(lake, {"vm-1": {"cpu_percent": silent}, "vm-2": {"cpu_percent": day_and_night(2)}})
+    lake.write(TABLE, Partition("acme", LAST_DAY), found(lake)[0].data)
+    row = rates(lake)["vm", "vm-1", "*"]
+    assert (row["status"], row["points"], row["anomaly_rate"]) == ("no_data", 0, None)
+
+
 def test_metrics_that_were_not_judged_do_not_thin_the_rate(lake):
     values = day_and_night()
     values[TODAY + 200 : TODAY + 212] = 99

@@ -9,6 +9,7 @@ import pytest
 from analytics_assets.analyzers.correlation_model.parameters import CorrelationsParameters
 from analytics_assets.analyzers.correlations import COMPONENT, TABLE, compute
 from analytics_assets.processors.system_load import SYSTEM_LOAD
+from resources.errors import InvalidInput
 from resources.lake.lake import Lake
 from resources.partition import Partition
 from tests.analytics_assets.analyzers.fleet import LAST_DAY, NODES, SAMPLES, rows_by, workplace, write_samples
@@ -129,6 +130,24 @@ def test_an_unfinished_day_is_held_against_whole_days_before(lake, days):
     result, rows = found(lake, parameters=CorrelationsParameters(window_days=days, maximum_lag_steps=2))
     assert {row["coverage"] for row in rows} == {1.0}
     assert len(result.facts.days_read) == days + 1
+
+
+def test_the_default_lag_is_cut_to_a_short_window_and_that_is_said(lake):
+    """Stops a window of one day of hours from failing on the default lag of 24 steps."""
+    plant(lake)
+    result, rows = found(lake, parameters=CorrelationsParameters(window_days=1))
+    assert {row["kind"] for row in rows} == {"vm_metrics", "vm_vm"}
+    assert result.facts.notes == (
+        "lags are up to 23 steps, not up to 24 (maximum_lag_steps): they must be below the 24 steps of 3600 s that "
+        "window_days 1 has",
+    )
+
+
+def test_a_lag_that_no_day_allows_is_refused_with_both_parameters(lake):
+    """Stops an error of a matrix product's shape from being all that a wrong setting says."""
+    plant(lake)
+    with pytest.raises(InvalidInput, match=r"correlations: maximum_lag_steps 168 .* window_days 7 .* at most 167"):
+        found(lake, parameters=CorrelationsParameters(window_days=7, maximum_lag_steps=168))
 
 
 def test_the_order_of_the_rows_and_of_the_vms_does_not_change_a_byte(lake, tmp_path):

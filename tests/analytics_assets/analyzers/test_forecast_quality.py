@@ -224,6 +224,24 @@ def test_a_day_is_24_hours_from_any_hour_and_needs_enough_of_them():
     assert found[3] == np.mean(np.arange(48, 72))
 
 
+def test_missing_and_infinite_samples_are_no_error_of_the_total_nor_of_all_together(tmp_path):
+    """Stops the truth from being another sum than was forecast, and one infinite sample from being all the error."""
+    lake = Lake(tmp_path)
+    fleet = {f"vm-{at}": {"network_receive_bytes_per_second": hours_of(DAYS, 1e6, 0, 1e3, at)} for at in range(10)}
+    for number, broken in ((0, np.nan), (1, np.nan), (2, np.nan), (3, np.inf)):
+        fleet[f"vm-{number}"]["network_receive_bytes_per_second"][-6:] = broken
+    write_samples(lake, fleet, DAYS)
+    metrics = ("network_receive_bytes_per_second",)
+    store_forecasts(lake, 1, MADE.model_copy(update={"metrics": metrics}))
+    rows = quality(lake, PARAMETERS.model_copy(update={"metrics": metrics}))[1]
+    total = rows["entity", "acme", metrics[0], "h", 1]
+    assert total["steps"] == 24 - 6  # of ten four are missing: no truth
+    assert total["mae"] < 1e4
+    every = rows["entity", "vm-3", metrics[0], "h", 1]
+    assert (every["steps"], every["steps_forecast"]) == (18, 24)
+    assert every["mae"] < 1e4
+
+
 def test_no_ratio_has_a_denominator_of_nothing():
     values = dict.fromkeys(("lo95", "lo80", "mean", "hi80", "hi95"), np.zeros(1))
     made = Made(np.zeros(1, np.int64), np.array([30]), np.array([1]), values, np.array([np.nan]))

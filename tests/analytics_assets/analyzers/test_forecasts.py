@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from analytics_assets.analyzers.forecast_model.parameters import ForecastsParameters
-from analytics_assets.analyzers.forecast_model.totals import summed
 from analytics_assets.analyzers.forecasts import COMPONENT, TABLE, compute
 from resources.errors import InvalidInput
 from resources.lake.lake import Lake
@@ -83,26 +82,6 @@ def test_the_tenants_total_is_the_sum_of_its_vms(lake):
     assert not chosen(table, entity_kind="tenant", metric="cpu_percent")  # percentages do not add up
 
 
-def test_only_vms_that_are_there_count_in_the_total():
-    """A VM that ended, or is not made yet, is no gap; many silent ones are, and no dip."""
-    values = np.ones((20, 5), np.float32)
-    values[:5, 4] = np.nan  # five ended
-    values[1:, 0] = np.nan  # all but one are not there yet
-    values[5:9, 2] = np.nan  # four are silent
-    found = summed(values)
-    assert found[[0, 1, 3, 4]].tolist() == [1, 20, 20, 15]
-    assert np.isnan(found[2])
-
-
-def test_a_silent_vm_counts_with_the_mean_of_the_others_while_few_are_silent():
-    values = np.full((20, 3), 2, np.float32)
-    values[0, 1] = np.nan
-    assert summed(values).tolist() == [40, 40, 40]
-    values[:3, 1] = np.nan
-    assert np.isnan(summed(values)[1])
-    assert np.isnan(summed(np.full((2, 3), np.nan, np.float32))).all()
-
-
 def test_series_without_an_answer_have_one_row_with_the_reason(lake):
     new = np.full(DAYS * 24, np.nan)
     new[-10:] = 5
@@ -169,6 +148,7 @@ def test_silent_vms_have_a_row_and_no_forecast(lake):
         (row,) = chosen(table, entity_id="vm-off", metric="cpu_percent", freq=freq)
         assert (row["lead"], row["status"]) == (0, "insufficient_data")
         assert row["reason"] == "no value in the last 60 hours: whether it goes on is not known"
+        assert row["history_days"] == DAYS - 2  # what was measured, though it is not forecast; the third day is half
         (row,) = chosen(table, entity_id="vm-never", metric="cpu_percent", freq=freq)
         assert (row["lead"], row["status"], row["coverage"]) == (0, "no_data", None)
 
@@ -182,6 +162,34 @@ def test_vms_that_ended_are_no_gap_of_the_total(lake):
     total = chosen(made(lake)[1], entity_kind="tenant", metric="memory_bytes", freq="h")
     assert len(total) == 48
     assert total[0]["coverage"] == 1
+
+
+def test_vms_that_lack_the_last_hours_or_an_infinite_sample_leave_the_total_as_it_is(lake):
+    """Stops a total from falling with the samples that are missing, or from being refused for one without a size."""
+    fleet = {f"vm-{number}": {"memory_bytes": np.full(DAYS * 24, float(GIB))} for number in range(10)}
+    for number in range(3):
+        fleet[f"vm-{number}"]["memory_bytes"][-6:] = np.nan
+    fleet["vm-9"]["memory_bytes"][100] = np.inf
+    write_samples(lake, fleet, DAYS)
+    write_inventory(lake, [(vm, 40, 2, 4, 10, "running") for vm in fleet])
+    table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})[1]
+    rows = chosen(table, entity_kind="tenant", metric="memory_bytes")
+    assert {(row["status"], row["mean"]) for row in rows} == {("ok", 10 * GIB)}
+    samples = 10 * DAYS * 24 * 12
+    assert rows[0]["samples_seen"] == samples - (3 * 6 + 1) * 12
+    assert rows[0]["samples_expected"] == samples
+    assert {row["status"] for row in chosen(table, entity_id="vm-9", metric="memory_bytes")} == {"degenerate"}
+
+
+def test_an_infinite_sample_takes_no_bound_from_the_total(lake):
+    """Stops a VM of which a sample has no size from freeing all VMs together of the sizes they have."""
+    growing = np.linspace(1, 2, DAYS * 24) * GIB
+    fleet = {vm: {"memory_bytes": growing.copy()} for vm in ("vm-a", "vm-b")}
+    fleet["vm-a"]["memory_bytes"][100] = np.inf
+    write_samples(lake, fleet, DAYS)
+    write_inventory(lake, [(vm, 40, 2, 2, 10, "running") for vm in fleet])
+    table = made(lake, inputs={"samples": SAMPLES, "inventory": INVENTORY})[1]
+    assert max(row["hi95"] for row in chosen(table, entity_kind="tenant", metric="memory_bytes")) <= 4 * GIB
 
 
 def test_order_of_rows_and_other_tenants_change_no_byte(lake, tmp_path):

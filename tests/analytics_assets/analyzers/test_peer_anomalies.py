@@ -42,11 +42,14 @@ def test_a_vm_unlike_its_peers_is_told_once(lake):
     }
     vms["vm-3"]["cpu_percent"][TODAY:] = 1.0
     vms["vm-4"]["cpu_percent"] = vms["vm-4"]["cpu_percent"] + 30
+    vms["vm-3"]["cpu_percent"][TODAY + 1 :: 2] = np.nan
+    vms["vm-9"] = {"cpu_percent": day_and_night(9)}
     store(lake, vms)
     inventory_of(lake, {f"vm-{number}": f"web-{number:02d}" for number in range(6)})
-    _, rows = found(lake, inventory=True)
+    result, rows = found(lake, inventory=True)
     (row,) = [row for row in answers(rows) if row["kind"] == "peer"]
-    assert (row["entity_id"], row["direction"], row["peers"]) == ("vm-3", "down", 5)
+    assert (row["entity_id"], row["direction"], row["peers"], row["points"]) == ("vm-3", "down", 5, 144)
+    assert "1 of 7 VMs have too few peers to be compared with" in result.facts.notes
     assert row["value"] == 1.0
     assert row["expected"] == pytest.approx(40, abs=3)
     assert "5 peers (web, s1)" in row["why"]

@@ -46,6 +46,21 @@ def test_a_node_without_a_way_out_is_told_and_stops_nobody():
     assert [stuck.node_id for stuck in found[1]] == ["full"]
 
 
+def test_a_node_without_a_way_out_is_tried_again_when_another_is_relieved():
+    """Stops "no VM of it fits on another node" from being said where a move of the same plan has made room."""
+    nodes = [node("a", 120, 10), node("b", 95, 10), Node("c", Load(700, 79), Load(1000, 100))]
+    vms = [vm("a1", "a", 25, 5), vm("b1", "b", 50, 0.5)]
+    assert done(moves(nodes, vms, 90, 80, 10)) == [("b1", "b", "c"), ("a1", "a", "b")]
+    found, stuck, waiting = moves(nodes, vms, 90, 80, 1)
+    assert (len(found), stuck, [one.node_id for one in waiting]) == (1, [], ["a"])
+
+
+def test_no_more_moves_is_not_told_of_a_node_that_has_none():
+    """Stops maximum_moves from being named where more moves would not help."""
+    found, stuck, waiting = moves([node("a", 95), node("b", 10)], [vm("whale", "a", 90)], 90, 80, 0)
+    assert (found, [one.node_id for one in stuck], waiting) == ([], ["a"], [])
+
+
 def test_a_node_without_a_known_size_is_never_a_target():
     assert done(moves([node("a", 95), node("b", 0, usable=0.0)], [vm("v", "a", 20)], 90, 80, 10)) == []
 

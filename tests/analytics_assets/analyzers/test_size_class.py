@@ -87,6 +87,14 @@ def test_one_oversized_resource_alone_is_not_oversized():
     assert judged(cores=2, memory=0.5 * GIB)[0] == "optimal"
 
 
+def test_the_reason_names_the_days_that_the_size_is_of():
+    """Stops a growth of 150 days from being told of sizes that look ahead 120 days, where the horizon is."""
+    parameters = CapacityParameters(horizon_days=120)
+    classes, reasons = size_classes(evidence(0.5, GIB, 0.0, 4, 8 * GIB, 100 * GIB), parameters, 0.7)
+    assert classes == ["oversized"]
+    assert f"the growth of {parameters.lasting_days} days" in reasons[0]
+
+
 def test_one_vcpu_cannot_be_halved():
     assert judged(cores=0.1, memory=0.5 * GIB, sizes=(1, 4 * GIB, 100 * GIB))[0] == "optimal"
 

@@ -175,6 +175,32 @@ def test_alarming_values_lie_outside_of_their_band(kind: str) -> None:
     assert (scores.expected <= scores.high).all()
 
 
+@pytest.mark.parametrize("kind", ["daily", "flat", "lognormal"])
+def test_no_value_near_the_line_alarms_inside_of_its_band(kind: str) -> None:
+    """All predictions alarm together, and the band is that of one: it was wider than the alarm in one of 25."""
+    random, alarms = np.random.default_rng(31), 0
+    for seed in range(60):
+        values = normal(kind, 14, seed=seed)
+        spread = np.std(values)
+        for place in (3000, 3400, 3800):
+            values[place : place + 3] += random.uniform(1, 12) * spread
+        scores = scored(values)
+        alarm = scores.alarm
+        alarms += np.count_nonzero(alarm)
+        slack = 1e-9 * np.abs(values[alarm])
+        assert ((values[alarm] <= scores.low[alarm] + slack) | (values[alarm] >= scores.high[alarm] - slack)).all()
+    assert alarms > 40
+
+
+def test_first_day_begins_with_the_first_value() -> None:
+    """Stops rows without a value in front of a series from letting it alarm before a day of it was seen."""
+    values = normal("daily", 8, seed=10)
+    values[: 6 * STEPS_PER_DAY] = np.nan
+    values[6 * STEPS_PER_DAY + 100] = 500
+    values[-3] = 500
+    assert np.flatnonzero(scored(values).alarm).tolist() == [len(values) - 3]
+
+
 def test_missing_values_score_nothing_and_change_nothing() -> None:
     """Rows without a value give the other rows the scores they have without them; infinite ones do the same."""
     values = normal("daily", 7, seed=13)
