@@ -62,6 +62,9 @@ NOVEL_AFTER_MS = 3 * DAY_MS
 NOVEL, NOVEL_RESIDUAL = 1.05, 4.0
 """A point so many times as far from the level as any before is an alarm if its residual is this large."""
 
+TOLD_MS = DAY_MS / 2
+"""For so long after an alarm it must be farther by as much as within an event: the noise on a new level is no news."""
+
 PEAK_SHARE, PEAK_DAYS = 0.6, 1.0
 """An alarm must exceed this share of the highest of late, which fades with this time constant."""
 
@@ -196,7 +199,8 @@ def replay_scores(
     smoothed = peak = event_peak = 0.0
     quarter_peak = np.zeros(RING)
     quarter = 0
-    open_event = False
+    open_event = alarmed = False
+    alarm_ms = 0
     event_points = below = seen = 0
     step_ms = 0.0
     faded_ms = rare_ms = -1.0
@@ -241,9 +245,12 @@ def replay_scores(
             bar = max(bar, REPEATED * repeated_peak(quarter_peak, quarter))
         news = excess / bar
         age_ms = ts_ms[i] - first_ms
-        if novelty[i] >= NOVEL and size >= NOVEL_RESIDUAL and age_ms >= NOVEL_AFTER_MS:
-            news = max(news, novelty[i] / NOVEL)
+        novel = GROWN if alarmed and ts_ms[i] - alarm_ms < TOLD_MS else NOVEL
+        if novelty[i] >= novel and size >= NOVEL_RESIDUAL and age_ms >= NOVEL_AFTER_MS:
+            news = max(news, novelty[i] / novel)
         alarms = news >= 1.0 and age_ms >= LEARNING_MS and not known
+        if alarms:
+            alarmed, alarm_ms = True, ts_ms[i]
         if row >= 0:
             center, log_unit = evidence[row, 0], evidence[row, 2]
             reach = line

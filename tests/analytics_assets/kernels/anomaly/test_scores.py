@@ -192,6 +192,18 @@ def test_no_value_near_the_line_alarms_inside_of_its_band(kind: str) -> None:
     assert alarms > 40
 
 
+@pytest.mark.parametrize(("kind", "height"), [("flat", 10), ("flat", 20), ("daily", 60)])
+def test_noise_on_a_new_level_is_no_news(kind: str, height: float) -> None:
+    """Each new record of the distance from the old level was an alarm: up to five for a shift that then did nothing."""
+    told = []
+    for seed in range(20):
+        values = normal(kind, 28, seed=seed)
+        values[6000:] += height
+        told.append(runs(scored(values).alarm[5990:]))
+    assert told.count(1) >= 17
+    assert max(told) <= 2
+
+
 def test_first_day_begins_with_the_first_value() -> None:
     """Stops rows without a value in front of a series from letting it alarm before a day of it was seen."""
     values = normal("daily", 8, seed=10)
