@@ -51,10 +51,10 @@ def sizes_of(entity: NDArray[np.int64], ts_ms: NDArray[np.int64], values: NDArra
 def bounds(sizes: Sizes, hours: NDArray[np.floating[Any]], start_ms: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return what bounds each row of `hours` [entity, hour], whose hours start at `start_ms`; NaN where nothing does.
 
-    A value that was seen at the present size is possible: the bound is at least the highest of them.
+    A value that was seen at the present size is possible: the bound is at least the highest finite one of them.
     """
     at_this_size = start_ms[None, :] >= sizes.since_ms[:, None]
-    highest = np.max(np.where(at_this_size & ~np.isnan(hours), hours, -np.inf), axis=1, initial=-np.inf)
+    highest = np.max(np.where(at_this_size & np.isfinite(hours), hours, -np.inf), axis=1, initial=-np.inf)
     return np.where(np.isnan(sizes.size), np.nan, np.maximum(sizes.size, highest))
 
 

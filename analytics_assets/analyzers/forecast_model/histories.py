@@ -18,15 +18,29 @@ from analytics_assets.analyzers.forecast_model.bounds import (
     sizes_of,
     total_bound,
 )
-from analytics_assets.analyzers.forecast_model.totals import ADDITIVE_UNITS, summed
 from analytics_assets.components import Workplace
-from analytics_assets.kernels.coverage import SampleCounts, sample_counts
-from analytics_assets.kernels.matrix import HOUR_MS, HOURS_PER_DAY, Grid, entity_ids, locate, place, positions, row_mean
+from analytics_assets.kernels.coverage import SampleCounts, has_recent, sample_counts
+from analytics_assets.kernels.matrix import (
+    HOUR_MS,
+    HOURS_PER_DAY,
+    Grid,
+    days_of,
+    entity_ids,
+    locate,
+    place,
+    positions,
+    row_mean,
+    within,
+)
+from analytics_assets.kernels.totals import total_of
 from analytics_assets.measured_metrics import measured_metrics
 from resources.partition import PLATFORM
 
 ENTITY_KINDS = ("vm", "node", "tenant", "cluster")
 CLUSTER = "all"
+ADDITIVE_UNITS = ("bytes", "bytes/s", "cores", "1/s")
+"""Units whose values add up; percentages and ratios do not."""
+
 RECENT_HOURS = 2 * HOURS_PER_DAY
 """An entity without a value in so many hours does not count in the bound of the total."""
 
@@ -67,12 +81,13 @@ def histories(workplace: Workplace, window_days: int, wanted: Sequence[str]) -> 
     hourly = source.component.name == "vm_resources_hourly"
     counted = [key, "ts", "samples_seen", "samples_expected"]
     means = [f"{metric}_mean" for metric in metrics] if hourly else []
-    rows = workplace.read_window("samples", window_days, [*counted, *means])
     step_ms = HOUR_MS if hourly else workplace.resolution_seconds * 1000
     grid = Grid.ending(workplace.as_of_ms("samples"), window_days, step_ms)
+    days = days_of(grid, workplace.partition)
+    rows = within(workplace.read_window("samples", days, [*counted, *means]), grid)
     inventory = None
     if workplace.tables("inventory") and key == "vm_id":
-        inventory = workplace.read_window("inventory", window_days, ["vm_id", "valid_from", *VM_SIZES.values()])
+        inventory = workplace.read_window("inventory", days, ["vm_id", "valid_from", *VM_SIZES.values()])
     entities = entity_ids(rows.column(key))
     if inventory is not None:
         entities = tuple(sorted({*entities, *entity_ids(workplace.read("inventory", ["vm_id"]).column("vm_id"))}))
@@ -80,12 +95,12 @@ def histories(workplace: Workplace, window_days: int, wanted: Sequence[str]) -> 
         return
     cells = locate(rows.column(key), rows.column("ts"), grid, entities)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
-    sizes = _node_sizes(workplace, metrics, window_days, entities)
+    sizes = _node_sizes(workplace, metrics, days, entities)
     if inventory is not None:
         sizes = _sizes(inventory, "vm_id", "valid_from", {m: c for m, c in VM_SIZES.items() if m in metrics}, entities)
     for metric, unit in metrics.items():
         if not hourly:
-            rows = workplace.read_window("samples", window_days, [key, "ts", f"{metric}_mean"])
+            rows = workplace.read_window("samples", days, [key, "ts", f"{metric}_mean"])
             cells = locate(rows.column(key), rows.column("ts"), grid, entities)
         placed = place(cells, rows.column(f"{metric}_mean"))
         yield from _of_metric(workplace, metric, unit, placed, counts, grid, entities, sizes.get(metric))
@@ -103,7 +118,7 @@ def _of_metric(
 ) -> Iterator[History]:
     vms = workplace.instance.inputs["samples"][0].table.primary_key[0] == "vm_id"
     platform = workplace.partition.tenant == PLATFORM
-    seen, expected = counts.seen_where(~np.isnan(placed)), counts.expected_per_entity
+    seen, expected = counts.seen_where(np.isfinite(placed)), counts.expected_per_entity
     shape = (len(entities), grid.count // grid.steps_per_hour, grid.steps_per_hour)
     hours = placed if grid.steps_per_hour == 1 else row_mean(placed.reshape(shape)).astype(np.float32)
     starts = grid.start_ms + HOUR_MS * np.arange(hours.shape[1])
@@ -116,11 +131,11 @@ def _of_metric(
         whole: dict[str, Any] = {"kind": "tenant", "entities": [workplace.partition.tenant]}
         if platform and not vms:
             whole = {"kind": "cluster", "entities": [CLUSTER]}
-        total = summed(hours)
-        recent = np.count_nonzero(~np.isnan(hours[:, -RECENT_HOURS:]), axis=1) > 0
+        total = total_of(hours, workplace.minimum_coverage).astype(np.float32)
+        recent = has_recent(hours, RECENT_HOURS)
         bound = total_bound(capacity, total[-RECENT_HOURS:], recent)
         # As in the sum, what has ended is no gap.
-        due = counts.ended_where(np.ones(len(entities), np.bool_)).expected_per_entity
+        due = counts.ended_where(~has_recent(hours, HOURS_PER_DAY)).expected_per_entity
         yield History(
             **whole, metric=metric, unit=unit, hours=total[None], seen=seen.sum(keepdims=True),
             expected=due.sum(keepdims=True), capacity=bound, end_ms=grid.end_ms,
@@ -128,7 +143,7 @@ def _of_metric(
 
 
 def _node_sizes(
-    workplace: Workplace, metrics: Mapping[str, str], window_days: int, entities: Sequence[str]
+    workplace: Workplace, metrics: Mapping[str, str], days: int, entities: Sequence[str]
 ) -> dict[str, Sizes]:
     """Return the sizes that the rows of nodes tell beside `metrics`; none of VMs, whose sizes the inventory knows."""
     if workplace.partition.tenant != PLATFORM:
@@ -137,7 +152,7 @@ def _node_sizes(
     told = {metric: size for metric, size in NODE_SIZES.items() if metric in metrics and size in names}
     if not told:
         return {}
-    rows = workplace.read_window("samples", window_days, ["node_id", "ts", *told.values()])
+    rows = workplace.read_window("samples", days, ["node_id", "ts", *told.values()])
     return _sizes(rows, "node_id", "ts", told, entities)
 
 

@@ -41,10 +41,10 @@ def forecast_rows(history: History, parameters: ForecastsParameters, minimum_cov
 
     coverage = coverage_of(history.seen, history.expected)
     refused = _refused(history.hours, coverage, parameters.silent_days, minimum_coverage)
-    hours = history.hours.copy()
-    hours[list(refused)] = np.nan
+    hours, days = history.hours.copy(), daily_levels(history.hours, parameters.minimum_hours)
+    measured_days = np.count_nonzero(~np.isnan(days), axis=1)  # of refused rows, too
+    hours[list(refused)] = days[list(refused)] = np.nan
     capacity = history.capacity
-    days = daily_levels(hours, parameters.minimum_hours)
     made = []
     for plan, values, horizon in ((HOURLY, hours, parameters.hourly_hours), (DAILY, days, parameters.daily_days)):
         found = forecast(values, plan, horizon, capacity=capacity, threads=parameters.threads)
@@ -61,7 +61,7 @@ def forecast_rows(history: History, parameters: ForecastsParameters, minimum_cov
             )
         for row, reason in refused.items():
             found.status[row], found.reason[row] = "insufficient_data", reason
-        columns = _columns(history, found, plan, horizon, days, coverage)
+        columns = _columns(history, found, plan, horizon, measured_days, coverage)
         answered = int(np.count_nonzero(found.status == "ok"))
         named = {f"{history.entities[row]} {history.metric} ({plan.name})": choice for row, choice in choices.items()}
         made.append(Rows(columns, answered, len(found.status) - answered, named))
@@ -83,7 +83,7 @@ def _refused(
 
 
 def _columns(
-    history: History, found: "Forecasts", plan: Plan, horizon: int, days: NDArray[np.float64], coverage: Any
+    history: History, found: "Forecasts", plan: Plan, horizon: int, measured_days: NDArray[np.int64], coverage: Any
 ) -> dict[str, NDArray[Any]]:
     """Return one row per step of an answered series, and one of lead 0 for each without an answer."""
     answered = found.status == "ok"
@@ -114,7 +114,7 @@ def _columns(
         "backtest_mase": of_series(found.backtest_mase),
         "status": of_series(found.status),
         "reason": of_series(found.reason),
-        "history_days": of_series(np.count_nonzero(~np.isnan(days), axis=1).astype(np.int32)),
+        "history_days": of_series(measured_days.astype(np.int32)),
         "samples_seen": of_series(history.seen),
         "samples_expected": of_series(history.expected),
         "coverage": of_series(coverage),

@@ -54,10 +54,13 @@ class Steps:
     """The values of the steps of one matrix [entity, hour], whatever hour they begin at."""
 
     def __init__(self, hours: NDArray[np.floating[Any]], plan: Plan, minimum_hours: int) -> None:
-        """Days with fewer hours than `minimum_hours` are NaN; those with gaps are made as the forecasts' history is."""
+        """Days with fewer hours than `minimum_hours` are NaN; those with gaps are made as the forecasts' history is.
+
+        Infinite values are missing ones.
+        """
         self.width = HOURS_PER_DAY // plan.steps_per_day
         self.minimum_hours = minimum_hours
-        self.hours = np.asarray(hours, np.float64)
+        self.hours = np.where(np.isfinite(hours), hours, np.nan).astype(np.float64)
         self._levels: dict[int, Floats] = {}
 
     def at(self, entity: Integers, hour: Integers) -> Floats:

@@ -91,14 +91,13 @@ class Tried:
 class Record:
     """What the backtests of some series found, by series and rehearsal.
 
-    `forecast` [.., step] is the median forecast. By block of the intervals: `scale` [.., block, hour]
-    is the mean absolute error by hour of the day, `quantiles` [.., block, end] are the error quantiles
-    in units of the scale, `errors` [.., block] how many errors made them, `error` [.., block] is their
-    mean absolute value, NaN where no truth is known so far ahead. `drift` [..] is the slope per day
-    that the forecast has: the line's, times its weight. `values` [.., hour, end] are quantiles of the
-    past values, moved along the drift to the first day ahead (NaN where they are few), `spread` [..]
-    is their mean absolute deviation from their median. `weight` [.., candidate] is a candidate's mean
-    weight.
+    `forecast` [.., step] is the median forecast. By block of the intervals: `scale` [.., block, hour] is the
+    mean absolute error by hour of the day, `quantiles` [.., block, end] are the error quantiles in units of the
+    scale, `errors` [.., block] how many errors made them, `error` [.., block] is the mean absolute value of
+    those that came from as many values as a forecast needs, NaN where none is so far ahead. `drift` [..] is the
+    slope per day that the forecast has: the line's, times its weight. `values` [.., hour, end] are quantiles of
+    the past values, moved along the drift to the first day ahead (NaN where they are few), `spread` [..] is
+    their mean absolute deviation from their median. `weight` [.., candidate] is a candidate's mean weight.
     """
 
     forecast: Floats
@@ -152,7 +151,8 @@ def backtest(series: Floats, tried: Tried, plan: Plan, layout: Layout, fleet: Fl
     _backtest(
         series, tried.forecasts, tried.slopes, layout.per_day, layout.slots, layout.rehearsals,
         layout.selection, layout.residual, layout.weight_blocks, layout.interval_blocks, fleet,
-        (plan.fleet_share, plan.sharpness, plan.hour_prior, plan.scale_prior, plan.value_days), np.array(SHARES),
+        (plan.fleet_share, plan.sharpness, plan.hour_prior, plan.scale_prior, plan.value_days, plan.minimum_values),
+        np.array(SHARES),
         record.forecast, record.scale, record.quantiles, record.errors, record.values, record.spread, record.drift,
         record.weight, record.error,
     )  # fmt: skip
@@ -269,11 +269,11 @@ def _weights(
 def _backtest(
     series: Floats, tried: Floats, slopes: Floats, per_day: int, slots: Integers,
     rehearsals: Integers, selection: Integers, residual: Integers, weight_blocks: Integers, interval_blocks: Integers,
-    fleet: Floats, numbers: tuple[float, float, float, float, int], shares: Floats,
+    fleet: Floats, numbers: tuple[float, float, float, float, int, int], shares: Floats,
     forecast: Floats, scale: Floats, quantiles: Floats, errors: Floats, values: Floats, spread: Floats,
     drift: Floats, weight: Floats, error: Floats,
 ) -> None:  # fmt: skip
-    fleet_share, sharpness, hour_prior, scale_prior, value_days = numbers
+    fleet_share, sharpness, hour_prior, scale_prior, value_days, minimum_values = numbers
     horizon, candidates = tried.shape[2], tried.shape[3]
     line = candidates - 1
     sums, counts = np.empty((candidates, per_day)), np.empty(per_day)
@@ -319,6 +319,13 @@ def _backtest(
                     residuals[:, first:end], per_day, scale_prior, shares, gathered, scale[number, at, block],
                     quantiles[number, at, block],
                 )  # fmt: skip
+            # Less than a week repeats no week: such errors widen the intervals, but are no promise.
+            for origin in range(len(residual)):
+                start = max(len(row) - (rehearsal + residual[origin]) * per_day, 0)
+                if np.count_nonzero(~np.isnan(row[:start])) < minimum_values:
+                    residuals[origin] = np.nan
+            for block in range(len(interval_blocks)):
+                first, end = interval_blocks[block]
                 error[number, at, block] = np.nanmean(np.abs(residuals[:, first:end]))
             last = len(row) - rehearsal * per_day
             drift[number, at] = slopes[number, slots[rehearsal]] * weight[number, at, line]

@@ -10,7 +10,7 @@ explains it. Lines lose on most VMs and get next to no weight there; a disk that
 import numpy as np
 from numba import njit
 
-from analytics_assets.kernels.forecast.drift import slope_per_day
+from analytics_assets.kernels.forecast.drift import SLOPE_BY_WEEKS_DAYS, is_shorter, slope_per_day
 from analytics_assets.kernels.forecast.hourly_candidates import WEEK, Vector, shrunk_median
 from analytics_assets.kernels.forecast.plan import DAILY
 from analytics_assets.kernels.forecast.weighted_median import ascending, weighted_median
@@ -49,7 +49,7 @@ def daily_candidates(series: Vector, end: int, floor: float, out: Vector) -> flo
     for memory in range(len(levels)):
         levels[memory] = weighted_median(values, _WEIGHTS[memory], order, count)
 
-    slope = slope_per_day(values)
+    slope = slope_per_day(values, is_shorter(series, SLOPE_BY_WEEKS_DAYS))
     moved = values + slope * np.arange(1, days + 1)
     line = levels[LINE_MEMORY]
     if slope != 0.0:

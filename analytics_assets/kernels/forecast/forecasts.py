@@ -32,8 +32,8 @@ class Forecasts:
     `backtest_mase` is the mean absolute error at the inner origins over that of the seasonal naive
     method inside the history (24 hours, 7 days); NaN where either is unknown or the latter is 0.
     `backtest_mae` is the mean absolute error at inner origins of the steps of about as far ahead, in
-    the unit of the values; NaN where none was tried so far ahead. Some of these origins also chose the
-    weights, so both are a little low.
+    the unit of the values; NaN where none was tried so far ahead. Both are of origins with as many
+    values before them as a forecast needs; some of these also chose the weights, so both are a little low.
     """
 
     mean: Floats
@@ -133,8 +133,9 @@ def _with_ends(record: Record, plan: Plan, layout: Layout, fleet: Fleet) -> tupl
 
 def _whole_error(record: Record) -> Floats:
     """Return the mean absolute error over all leads, NaN where there is none."""
-    counts = record.errors[:, 0].sum(axis=1)
-    total = np.where(record.errors[:, 0] > 0, record.error[:, 0] * record.errors[:, 0], 0.0).sum(axis=1)
+    known = np.isfinite(record.error[:, 0])
+    counts = np.where(known, record.errors[:, 0], 0.0).sum(axis=1)
+    total = np.where(known, record.error[:, 0] * record.errors[:, 0], 0.0).sum(axis=1)
     return np.where(counts > 0, total / np.maximum(counts, 1.0), np.nan)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from analytics_assets.kernels.forecast.drift import slope_per_day
+from analytics_assets.kernels.forecast.drift import SLOPE_BY_WEEKS_DAYS, is_shorter, slope_per_day
 from analytics_assets.kernels.forecast.plan import HOURLY
 from analytics_assets.kernels.forecast.weighted_median import ascending, weighted_median, weighted_quartile_range
 
@@ -143,7 +143,7 @@ def _from_origin(
     week_level = weighted_median(levels, _LEVEL, order, ascending(levels, order))
     if np.isnan(week_level):
         return 0.0
-    slope = slope_per_day(levels)
+    slope = slope_per_day(levels, is_shorter(series, SLOPE_BY_WEEKS_DAYS * HOURS))
     moved = levels + slope * np.arange(1, days + 1)
     line = weighted_median(moved, _LEVEL, order, ascending(moved, order))
 

@@ -229,6 +229,29 @@ def test_steady_growth_is_followed_and_its_intervals_hold(plan, horizon, noise):
     assert ((truth >= found.lo95) & (truth <= found.hi95)).mean() >= 0.88
 
 
+@pytest.mark.parametrize("days", [14, 20, 28])
+@pytest.mark.parametrize(("plan", "horizon"), [(HOURLY, 168), (DAILY, 14)])
+def test_a_clear_leak_is_followed_from_two_weeks_on(days, plan, horizon):
+    """Stops a leak from being forecast to stay as it is until there are five weeks of it."""
+    hours = 20 + 0.12 * np.arange((days + 14) * 24) + np.random.default_rng(days).normal(0, 0.3, (days + 14) * 24)
+    steps = hours if plan is HOURLY else hours.reshape(-1, 24).mean(axis=1)
+    end = days * plan.steps_per_day
+    found = forecast(steps[None, :end], plan, horizon)
+    truth = steps[end : end + horizon]
+    assert found.model[0] == plan.candidates[-1]
+    assert found.mean[0] == pytest.approx(truth, abs=1.5)
+    assert ((truth >= found.lo95[0]) & (truth <= found.hi95[0])).mean() > 0.6
+
+
+@pytest.mark.parametrize("days", [14, 20, 28])
+def test_errors_at_origins_with_less_than_a_week_before_them_are_no_promise(days):
+    """Stops the repeated week from having twenty times the error of the repeated week."""
+    level = 50 - 8.0 * (np.arange(days) % 7 >= 5)
+    found = forecast((level + np.random.default_rng(3).normal(0, 0.06, days))[None], DAILY, 14)
+    assert found.model[0] == "seasonal_naive"
+    assert found.backtest_mase[0] < 1.5
+
+
 def test_one_growing_series_is_not_outvoted_by_a_flat_fleet():
     rng = np.random.default_rng(6)
     flat = 50 + rng.normal(0, 0.1, (60, 56))
