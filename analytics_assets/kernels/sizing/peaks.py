@@ -3,6 +3,7 @@
 An hourly summary (mean, 95th percentile and maximum of the hour's buckets) is taken for as many
 buckets as it was made of: the highest, the second highest (which the percentile and the maximum
 tell: the percentile lies between the two), and others spread evenly around the mean that is left.
+Of one or two buckets the maximum and the mean tell all.
 Measured on traces of real VMs with 12 buckets an hour, the 99th percentile that comes of it is 1.02
 times that of the buckets in the median, 0.98 to 2.1 in nine of ten; sizes by the rule are 1.2 %
 (CPU) and 3.5 % (memory) larger in total, and hold for as many VMs.
@@ -37,8 +38,8 @@ class Hours:
     buckets: int = 12
 
     def __post_init__(self) -> None:
-        if self.buckets < 3:
-            raise ValueError(f"buckets is {self.buckets}: an hour must be summarized from at least 3")
+        if self.buckets < 1:
+            raise ValueError(f"buckets is {self.buckets}: an hour must be summarized from at least 1")
 
     def rows(self, part: slice) -> "Hours":
         return Hours(self.mean[part], self.p95[part], self.maximum[part], self.buckets)
@@ -89,6 +90,10 @@ def _blocks(rows: int) -> Iterator[slice]:
 def _buckets(hours: Hours) -> tuple[Floats, Vector]:
     """Return values [series, hour, value] that stand for the hours' buckets, and how many each value stands for."""
     mean, p95, maximum = hours.mean, hours.p95, hours.maximum
+    if hours.buckets == 1:
+        return np.expand_dims(maximum, -1), np.ones(1)
+    if hours.buckets == 2:
+        return np.stack([maximum, np.clip(2 * mean - maximum, 0.0, maximum)], axis=-1), np.ones(2)
     # The percentile lies so far of the way from the second highest bucket to the highest one. Of more than 20 buckets
     # it lies below both, and each of the two stands for half of those above it.
     beyond = max(PERCENTILE * (hours.buckets - 1) - (hours.buckets - 2), 0.0)

@@ -5,7 +5,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics_assets.kernels.matrix import entity_ids, positions
-from analytics_assets.kernels.sizing.outlook import expected_share_above, risk_of_saturation
+from analytics_assets.kernels.sizing.growth import growth_per_day
+from analytics_assets.kernels.sizing.outlook import ORIGIN_DAYS, expected_share_above, risk_of_saturation
 from analytics_assets.kernels.sizing.peaks import sample_peaks
 from analytics_assets.kernels.sizing.rule import RULE, SizeRule, classes, fitting_sizes
 from resources.partition import DAY_MS
@@ -65,7 +66,8 @@ def _row(
     if len(ts_ms):
         last_of_instant = np.r_[ts_ms[1:] != ts_ms[:-1], True]
         ts_ms, values = ts_ms[last_of_instant], values[last_of_instant]
-    spanned = float(ts_ms[-1] - ts_ms[0]) / DAY_MS if len(ts_ms) else 0.0
+    # The last sample stands for a step, too.
+    spanned = float(ts_ms[-1] - ts_ms[0] + np.median(np.diff(ts_ms))) / DAY_MS if len(ts_ms) > 1 else 0.0
     row: dict[str, object] = {
         "series": name, "class": "insufficient_data", "samples": len(values), "days": spanned,
         "capacity": None if np.isnan(size_now) else size_now,
@@ -81,6 +83,7 @@ def _row(
         f"{100 * rule.high_share:g} % of {len(values)} samples of {spanned:.1f} days are at most {high:.4g} ({share}), "
         f"the highest is {highest:.4g}; {100 * above:.2f} % lie above the size"
     )
+    evidence += _not_foreseen(ts_ms, values, high, size, spanned, days)
     found = str(classes(peaks, known, rule)[0])
     if found == "idle":
         evidence += "; idle is no matter of sizes: give it back, or keep this, the least size"
@@ -97,6 +100,26 @@ def _row(
         "highest": highest,
         "evidence": evidence,
     }
+
+
+def _not_foreseen(
+    ts_ms: NDArray[np.int64], values: Vector, high: float, size: float, spanned: float, days: float
+) -> str:
+    """Return what the size and the expected share of the next `days` days leave out; empty if that is nothing."""
+    told = ""
+    growth = growth_per_day(ts_ms, values)
+    if growth > 0 and high + growth * days > size:
+        passed = max(size - high, 0.0) / growth
+        told = (
+            f"; it grows by {growth:.3g} a day, which is not carried on: if it goes on, it is above the size in about "
+        )
+        told += f"{passed:.3g} days"
+    seen = spanned - ORIGIN_DAYS if spanned >= 2 * ORIGIN_DAYS else 0.0
+    # An end of a record that is less than an hour short of whole days is no matter.
+    if days > seen + 1 / 24:
+        of_own = f"only the first {seen:.3g} of them" if seen else "none of them"
+        told += f"; {days:g} days are asked for, and the record is long enough to try the size on {of_own}"
+    return told
 
 
 def _insufficient(values: Vector, spanned: float, rule: SizeRule) -> str:

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_assets.kernels.sizing.peaks import Hours, _upper_quantile, buckets_above, hourly_peaks, sample_peaks
+from analytics_assets.kernels.sizing.peaks import (
+    Hours,
+    _upper_quantile,
+    bucket_quantile,
+    buckets_above,
+    hourly_peaks,
+    sample_peaks,
+)
 
 WEEKS = 4
 
@@ -78,6 +85,18 @@ def test_buckets_above_are_counted_by_hour():
     assert above[0, 2] == pytest.approx(12)
 
 
-def test_an_hour_of_two_buckets_is_refused():
-    with pytest.raises(ValueError, match="at least 3"):
-        Hours(*(np.ones((1, 1)) for _ in range(3)), buckets=2)
+@pytest.mark.parametrize("count", [1, 2])
+def test_hours_of_one_or_two_buckets_are_read_exactly(count):
+    """Stops capacity and recommendations from failing at buckets of half an hour or an hour, which may be set."""
+    buckets = np.random.default_rng(count).gamma(2, 1, (2, 336, count))
+    hours = summary(buckets)
+    assert bucket_quantile(hours, 0.9) == pytest.approx(
+        np.quantile(buckets.reshape(2, -1), 0.9, axis=1, method="higher")
+    )
+    assert hourly_peaks(hours).highest == pytest.approx(buckets.max(axis=(1, 2)))
+    assert (buckets_above(hours, np.array([2.0, 3.0])) == (buckets > [[[2.0]], [[3.0]]]).sum(axis=-1)).all()
+
+
+def test_an_hour_of_no_buckets_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        Hours(*(np.ones((1, 1)) for _ in range(3)), buckets=0)

@@ -16,7 +16,10 @@ def one(high, highest, capacity=np.nan):
         (10, 10, 100, 12, "oversized"),  # room enough: 20 % on top
         (10, 20, 100, 13, "oversized"),  # and a tenth of the way to the rare peak
         (60, 60, 100, 72, "optimal"),
-        (90, 90, 100, 102.2, "optimal"),  # half of the 10 that are left, on top of 8 %
+        (80, 80, 100, 96, "optimal"),
+        (85, 85, 100, 99.3, "optimal"),  # half of the 15 that are left, on top of 8 %
+        (90, 90, 100, 100, "optimal"),  # what is there, if that is 8 % more
+        (93, 93, 100, 100.44, "undersized"),
         (100, 100, 100, 108, "undersized"),  # cut off at the capacity
         (1, 1, 100, 10, "idle"),
         (4.5, 4.5, 100, 10, "oversized"),
@@ -53,11 +56,19 @@ def test_a_fitting_size_is_optimal_on_the_same_history(high, rare, capacity):
         assert classes(peaks, size * (1 + 1e-9))[0] == "optimal"
 
 
+@given(high=shares, rare=shares, capacity=st.floats(1e-3, 1e12))
+def test_a_capacity_below_the_recommended_size_is_never_optimal(high, rare, capacity):
+    """Stops "optimal" from standing beside a size that is larger than what there is."""
+    peaks, known = one(high * capacity, (high + rare) * capacity, capacity)
+    if fitting_sizes(peaks, known)[0] > capacity * (1 + 1e-6):
+        assert classes(peaks, known)[0] == "undersized"
+
+
 @given(high=st.floats(0, 1), capacity=st.floats(1, 100))
 def test_more_use_never_needs_less(high, capacity):
     lower, known = one(high, high + 0.5, capacity)
     upper, _ = one(high * 1.01 + 0.01, high * 1.01 + 0.51, capacity)
-    assert needed(upper, known)[0] > needed(lower, known)[0]
+    assert needed(upper, known)[0] >= needed(lower, known)[0]
 
 
 def test_a_rule_that_would_contradict_itself_is_refused():

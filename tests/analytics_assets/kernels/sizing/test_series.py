@@ -57,6 +57,34 @@ def test_each_class_is_found_with_its_figures():
     assert rows["still"]["evidence"].endswith("give it back, or keep this, the least size")
 
 
+@pytest.mark.parametrize(("days", "above"), [(7, True), (3, False)])
+def test_growth_that_is_not_foreseen_is_said(days, above):
+    """Stops a series that will have passed its size in days from being called optimal without a word of it."""
+    row = sizes({"a": (20 + 70 * np.arange(28 * DAY) / (28 * DAY), 100)}, days=days)["a"]
+    assert (row["class"], row["size"]) == ("optimal", pytest.approx(100))
+    told = "; it grows by 2.5 a day, which is not carried on: if it goes on, it is above the size in about 4.07 days"
+    assert (told in row["evidence"]) == above
+
+
+def test_what_does_not_grow_is_not_said_to():
+    """Stops a step, or growth that has ended, from being told as growth."""
+    step, ended = busy(40, days=28), np.minimum(20 + np.arange(28 * DAY) / DAY * 4, 60) + busy(1, days=28)
+    step[14 * DAY :] += 30
+    for row in sizes({"still": (busy(70, days=28), 80), "step": (step, 80), "ended": (ended, 80)}, days=90).values():
+        assert "grows" not in row["evidence"]
+
+
+def test_more_days_than_the_record_can_tell_of_are_said():
+    """Stops 30 and 90 days from having the same share of a record of 28 days, without a word of it."""
+    for record, days, told in (
+        (28, 21, ""),
+        (28, 30, "; 30 days are asked for, and the record is long enough to try the size on only the first 21 of them"),
+        (10, 5, "; 5 days are asked for, and the record is long enough to try the size on none of them"),
+    ):
+        evidence = sizes({"a": (busy(60, days=record), 100)}, days=days)["a"]["evidence"]
+        assert evidence.partition("lie above the size")[2] == told
+
+
 def test_bad_input_is_a_row_with_a_reason():
     gappy = busy(50)
     gappy[100:2000] = np.nan
@@ -117,3 +145,11 @@ def test_the_risk_is_one_half_at_the_limit_and_needs_a_whole_hour():
     assert risk_of_saturation(ts, np.zeros(len(ts)), 100) == SURPRISE
     assert np.isnan(risk_of_saturation(ts, values, np.nan))
     assert held_level(stamps(30, 3_600_000), np.arange(30.0)) == 29  # hourly samples: one is an hour
+
+
+def test_five_days_of_samples_are_five_days():
+    """Stops 1,440 samples of five minutes from being a little less than the five days that they are."""
+    rows = sizes({"five days": (busy(60, days=5), 100), "one sample less": (busy(60, days=5)[:-1], 100)})
+    assert rows["five days"]["days"] == 5
+    assert rows["five days"]["class"] == "optimal"
+    assert rows["one sample less"]["class"] == "insufficient_data"
