@@ -89,12 +89,17 @@ ORDER BY minutes DESC, node_id
 """
 
 LIMITS = """
+WITH _now AS (
+    -- The level is the median of a week of days: of what rises, that is the middle of the week.
+    SELECT * REPLACE (level + CASE WHEN direction = 'rising' THEN 3.5 * slope_per_day ELSE 0 END AS level)
+    FROM {measured}
+)
 SELECT
     entity_kind, entity_id, metric, unit, level, most, level >= {busy_percent} / 100 * most AS near_limit,
     CASE WHEN direction = 'rising' THEN greatest(most - level, 0) / slope_high_per_day END AS days_conservative,
     CASE WHEN direction = 'rising' THEN greatest(most - level, 0) / slope_per_day END AS days_expected,
     slope_per_day, slope_low_per_day, slope_high_per_day, direction, window_days, days_used
-FROM {measured}
+FROM _now
 WHERE status = 'ok' AND most > 0
     AND (level >= {busy_percent} / 100 * most
         OR (direction = 'rising' AND (most - level) / slope_high_per_day <= {horizon_days}))
