@@ -13,7 +13,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from resources.errors import InvalidInput
 from resources.inventory.source import InventorySource
@@ -33,6 +33,16 @@ class Parameters(BaseModel):
     """Base of a component's parameters: every field has a default, a range and a description with its unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, given: Any) -> Any:
+        """Refuse `true` and text where a number is meant: pydantic would take them for 1 and for what they spell."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            field = cls.model_fields.get(name)
+            if field is not None and field.annotation in (int, float) and isinstance(value, bool | str):
+                raise ValueError(f"{name} is {value!r}; give a number, without quotes")
+        return given
 
 
 def _series_selector(text: str) -> str:

@@ -7,6 +7,8 @@ tier's space. Method:
 1. Physical is the size at the day's end; usable leaves out the reserve for failures and the buffer.
 2. Demand is hourly; CPU in cores of the vCPUs that held in that hour, so a resize is not a trend.
    A VM that the day's inventory lacks and that sent nothing that day is gone, and misses no samples.
+   What is together has the size of those whose use is known: a node without samples, or a disk that
+   nobody measures, is no free capacity.
 3. The 95th percentile of each day's hourly 95th percentiles is projected (`kernels/projection.py`):
    along its line where the trend lasts (`kernels/lasting_slope.py`), else at its recent level, with an upper bound
    from the errors that the same rule made at earlier days of the window.
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import ArrayLike
 
 from analytics_assets.analyzers.capacity_model.allocation import INVENTORY_COLUMNS as ALLOCATION_COLUMNS
 from analytics_assets.analyzers.capacity_model.allocation import Allocated, allocated_by_node
@@ -42,11 +45,27 @@ from analytics_assets.analyzers.capacity_model.sizes import COLUMNS as INVENTORY
 from analytics_assets.analyzers.capacity_model.sizes import vm_sizes
 from analytics_assets.analyzers.capacity_model.tiers import COLUMNS as TIER_COLUMNS
 from analytics_assets.analyzers.capacity_model.tiers import storage_tiers
-from analytics_assets.analyzers.capacity_model.vms import NETWORK, STEMS, UNITS, VmSamples, vm_capacity
+from analytics_assets.analyzers.capacity_model.vms import (
+    NETWORK,
+    STEMS,
+    UNITS,
+    VmSamples,
+    expected_while_running,
+    vm_capacity,
+)
 from analytics_assets.analyzers.capacity_model.what_if import Subject, rows_by_scenario
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import has_recent, sample_counts
-from analytics_assets.kernels.matrix import HOURS_PER_DAY, Grid, entity_ids, locate, place, row_quantile
+from analytics_assets.kernels.matrix import (
+    HOURS_PER_DAY,
+    Grid,
+    days_of,
+    entity_ids,
+    locate,
+    place,
+    row_quantile,
+    within,
+)
 from resources.lake.table import ENTITY, Column, Table, number
 from resources.partition import PLATFORM
 
@@ -77,7 +96,7 @@ TABLE = Table(
             "how full it is by utilization_percent; unknown without an answer",
             values=("ok", "warning", "critical", "unknown"),
         ),
-        number("physical", "size at the day's end (tenant: of its VMs, stopped ones too)", minimum=0),
+        number("physical", "size at the day's end (tenant, cluster: of what has samples; stopped VMs too)", minimum=0),
         number("usable", "physical less the reserve for failures and the buffer", minimum=0),
         number("allocated", "sizes of the VMs of the tenant, on the node or cluster, stopped ones too", minimum=0),
         number("allocation_limit", "what may be allocated of it: physical less the reserve, times a ratio", minimum=0),
@@ -213,16 +232,18 @@ def compute(workplace: Workplace, parameters: CapacityParameters) -> Result:
 
 def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
     days, day = parameters.window_days, workplace.partition.day
-    inventory = workplace.read_window("inventory", days, INVENTORY_COLUMNS)
+    grid = Grid.ending(workplace.as_of_ms("samples"), days)
+    read = days_of(grid, workplace.partition)
+    inventory = workplace.read_window("inventory", read, INVENTORY_COLUMNS)
     names = [f"{stem}_{which}" for stem in STEMS.values() for which in ("mean", "max", "p95")]
     names += [f"{stem}_p95" for stem in NETWORK]
-    rows = workplace.read_window("samples", days, ["vm_id", "ts", "samples_seen", "samples_expected", *names])
+    rows = workplace.read_window("samples", read, ["vm_id", "ts", "samples_seen", "samples_expected", *names])
+    rows = within(rows, grid)
     today = inventory.filter(pc.equal(inventory.column("day"), pa.scalar(day, pa.date32())))
     vms = sorted({*entity_ids(rows.column("vm_id")), *entity_ids(today.column("vm_id"))})
     if not vms:
         own = workplace.partition.tenant != PLATFORM
         return Found(notes=("no VM has samples or inventory: no rows of VMs",) if own else ())
-    grid = Grid.ending(workplace.as_of_ms("samples"), days)
     cells = locate(rows.column("vm_id"), rows.column("ts"), grid, vms)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
     columns = {name: place(cells, rows.column(name)) for name in names}
@@ -235,9 +256,8 @@ def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
     unsized = int(np.count_nonzero(~sizes.listed))
     total: list[Part] = []
     for resource, (demand, supply) in found.total.items():
-        size, hours = sizes.at_end[resource], RECENT_DAYS * HOURS_PER_DAY
-        measured = (size > 0) & has_recent(columns[f"{STEMS[resource]}_mean"], hours)
-        average = _average(demand, float(size[measured].sum()), int(np.count_nonzero(measured)))
+        runs = found.counted[resource] & has_recent(columns[f"{STEMS[resource]}_mean"], HOURS_PER_DAY)
+        average = _average(demand, sizes.at_end[resource][runs])
         whole = ("tenant", [workplace.partition.tenant], resource)
         total += _under_scenarios(workplace, parameters, *whole, demand, supply, average)
     return Found(
@@ -246,8 +266,15 @@ def _vms(workplace: Workplace, parameters: CapacityParameters) -> Found:
             *total,
         ),
         seen=int(counts.seen.sum(dtype=np.float64)),
-        expected=int(counts.expected.sum(dtype=np.float64)),
-        notes=(f"{unsized} VM(s) have no inventory: their rows say no_data",) if unsized else (),
+        expected=int(expected_while_running(counts, sizes.stopped).sum()),
+        notes=(
+            *((f"{unsized} VM(s) have no inventory: their rows say no_data",) if unsized else ()),
+            *(
+                _left_out("tenant", resource, f"{left} VM(s)")
+                for resource, counted in found.counted.items()
+                if (left := int(np.count_nonzero((sizes.at_end[resource] > 0) & ~counted)))
+            ),
+        ),
     )
 
 
@@ -259,13 +286,15 @@ def _nodes(workplace: Workplace, parameters: CapacityParameters) -> Found:
         own = workplace.partition.tenant == PLATFORM
         return Found(notes=("no node has a load of its own here: no rows of nodes",) if own else ())
     grid = Grid.ending(workplace.as_of_ms("nodes"), parameters.window_days, workplace.resolution_seconds * 1000)
-    load = workplace.read_window("nodes", parameters.window_days, NODE_COLUMNS)
+    load = within(workplace.read_window("nodes", days_of(grid, workplace.partition), NODE_COLUMNS), grid)
     allocated, notes = _allocated(workplace)
     found = node_load(load, grid, allocated, parameters)
     parts: list[Part] = []
     for resource in found.demand:
         together = cluster(found, resource, workplace.minimum_coverage)
-        average = _average(together[0], allocated.running_sizes[resource], allocated.running)
+        average = _average(together[0], allocated.running_on(found.counted_names(resource), resource))
+        if left := found.left_out(resource):
+            notes += (_left_out("cluster", resource, f"{len(left)} node(s)", f": {', '.join(left)}"),)
         load_of = (found.demand[resource], found.supply[resource], average)
         parts += _under_scenarios(workplace, parameters, "node", found.nodes, resource, *load_of)
         shares = recent_shares(found, resource)
@@ -292,7 +321,8 @@ def _tiers(workplace: Workplace, parameters: CapacityParameters) -> Found:
     if not workplace.tables("storage") or workplace.partition.tenant != PLATFORM:
         return Found()
     grid = Grid.ending(workplace.as_of_ms("storage"), parameters.window_days, workplace.resolution_seconds * 1000)
-    found = storage_tiers(workplace.read_window("storage", parameters.window_days, TIER_COLUMNS), grid)
+    rows = workplace.read_window("storage", days_of(grid, workplace.partition), TIER_COLUMNS)
+    found = storage_tiers(within(rows, grid), grid)
     if not found.tiers:
         return Found(notes=("no storage tier has samples: no rows of tiers",))
     none = (np.nan, np.nan)
@@ -318,10 +348,15 @@ def _under_scenarios(
     return [Part(kind, part.entities, part.rows, part.scenario) for part in rows]
 
 
-def _average(together: Demand, size: float, vms: int) -> tuple[float, float]:
-    """Return the demand and the size of the average one of `vms`, those that run; NaN where none does."""
+def _left_out(whole: str, resource: str, what: str, names: str = "") -> str:
+    return f"the {whole}'s {resource} is without {what} of a known size but no {resource} sample in the last day{names}"
+
+
+def _average(together: Demand, sizes: ArrayLike) -> tuple[float, float]:
+    """Return the demand and the size of the average one of the VMs that run, of `sizes`; NaN where none does."""
+    each = np.asarray(sizes, np.float64)
     used = float(row_quantile(together.p95[:, -RECENT_DAYS * HOURS_PER_DAY :], 0.95)[0])
-    return (used / vms, size / vms) if vms else (np.nan, np.nan)
+    return (used / len(each), float(each.mean())) if len(each) else (np.nan, np.nan)
 
 
 def _not_found(workplace: Workplace, parameters: CapacityParameters, entities: Collection[str]) -> tuple[str, ...]:

@@ -31,15 +31,15 @@ from analytics_assets.analyzers.correlation_model.population import (
 from analytics_assets.analyzers.correlation_model.shown_pairs import Shown, busiest, shown_pairs
 from analytics_assets.analyzers.correlation_model.sources import (
     Source,
-    days_of,
     placement,
     read_source,
     tenants_samples,
 )
 from analytics_assets.analyzers.correlation_model.unanswered import STATUSES, named, unanswered
 from analytics_assets.components import Component, Input, Result, Workplace
-from analytics_assets.kernels.matrix import HOUR_MS, Grid
+from analytics_assets.kernels.matrix import HOUR_MS, Grid, days_of
 from analytics_assets.measured_metrics import measured_metrics
+from resources.errors import InvalidInput
 from resources.lake.table import ENTITY, Column, Table, number
 from resources.partition import PLATFORM
 
@@ -88,6 +88,7 @@ def compute(workplace: Workplace, parameters: CorrelationsParameters) -> Result:
     on_platform = workplace.partition.tenant == PLATFORM
     as_of_ms = workplace.as_of_ms("nodes" if on_platform and workplace.tables("nodes") else "samples")
     grid = Grid.ending(as_of_ms, parameters.window_days, step_ms)
+    parameters, capped = _with_lag_in_window(workplace.instance.id, parameters, grid)
     if on_platform:
         series, families, sources, notes = _platform(workplace, parameters, grid)
     else:
@@ -116,13 +117,34 @@ def compute(workplace: Workplace, parameters: CorrelationsParameters) -> Result:
             as_of_ms=as_of_ms,
             samples_seen=sum(each.seen for each in sources),
             samples_expected=sum(each.expected for each in sources),
-            notes=notes,
+            notes=(*capped, *notes),
         ),
         numbers={
             "pairs_tested": sum(len(family.left) for tested in families.values() for family in tested),
             **{kind: sum(pair.kind == kind for pair in pairs) for kind in families},
         },
     )
+
+
+def _with_lag_in_window(
+    instance: str, parameters: CorrelationsParameters, grid: Grid
+) -> tuple[CorrelationsParameters, tuple[str, ...]]:
+    """Return the parameters with a lag that the steps of `grid` allow, and a note where that is not the default one.
+
+    Raises:
+        InvalidInput: a lag was set that no day could allow.
+    """
+    lag, days, most = parameters.maximum_lag_steps, parameters.window_days, grid.count - 1
+    if lag <= most:
+        return parameters, ()
+    steps = f"the {grid.count} steps of {grid.step_ms // 1000} s that window_days {days} has"
+    if "maximum_lag_steps" in parameters.model_fields_set:
+        raise InvalidInput(
+            f"instance {instance}: maximum_lag_steps {lag} is not below {steps}. Set at most {most}, or a longer "
+            "window_days."
+        )
+    note = f"lags are up to {most} steps, not up to {lag} (maximum_lag_steps): they must be below {steps}"
+    return parameters.model_copy(update={"maximum_lag_steps": most}), (note,)
 
 
 def _platform(

@@ -28,7 +28,7 @@ import pyarrow as pa
 from analytics_assets.analyzers.trend_figures import MetricTrendsParameters, Samples, trend_columns
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
-from analytics_assets.kernels.matrix import HOUR_MS, Grid, entity_ids, locate, place
+from analytics_assets.kernels.matrix import HOUR_MS, Grid, days_of, entity_ids, locate, place, within
 from analytics_assets.measured_metrics import measured_metrics
 from resources.lake.table import ENTITY, Column, Table, number
 
@@ -135,17 +135,17 @@ def compute(workplace: Workplace, parameters: MetricTrendsParameters) -> Result:
     hourly = source.component.name == "vm_resources_hourly"
     means = [f"{metric}_mean" for metric in metrics]
     counted = [key, "ts", "samples_seen", "samples_expected"]
-    rows = workplace.read_window("samples", parameters.window_days, [*counted, *(means if hourly else ())])
     as_of_ms = workplace.as_of_ms("samples")
     grid = Grid.ending(as_of_ms, parameters.window_days, HOUR_MS if hourly else workplace.resolution_seconds * 1000)
-
+    days = days_of(grid, workplace.partition)
+    rows = within(workplace.read_window("samples", days, [*counted, *(means if hourly else ())]), grid)
     entities = entity_ids(rows.column(key))
     cells = locate(rows.column(key), rows.column("ts"), grid, entities)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
     parts = []
     for metric, unit in metrics.items():
         if not hourly:
-            rows = workplace.read_window("samples", parameters.window_days, [key, "ts", f"{metric}_mean"])
+            rows = workplace.read_window("samples", days, [key, "ts", f"{metric}_mean"])
             cells = locate(rows.column(key), rows.column("ts"), grid, entities)
         samples = Samples(metric, unit, place(cells, rows.column(f"{metric}_mean")), counts)
         parts.append(trend_columns(samples, grid, parameters, workplace.minimum_coverage))

@@ -40,7 +40,7 @@ from analytics_assets.analyzers.recommendation_model.placement import (
 from analytics_assets.analyzers.recommendation_model.vm_rows import Row, decisions, vm_case, vm_rows
 from analytics_assets.components import Component, Input, Result, Workplace
 from analytics_assets.kernels.coverage import sample_counts
-from analytics_assets.kernels.matrix import Grid, locate, place, row_mean, row_quantile
+from analytics_assets.kernels.matrix import Grid, days_of, locate, place, row_mean, row_quantile
 from resources.errors import InvalidInput
 from resources.lake.table import ENTITY, TIMESTAMP, Column, Table, number
 from resources.partition import DAY_MS, PLATFORM
@@ -216,11 +216,12 @@ def _of_vms(
 def _samples(
     workplace: Workplace, days: int, vms: list[str], as_of_ms: int, buckets: int
 ) -> tuple[VmSamples, Any, Grid]:
-    inventory = workplace.read_window("inventory", days, SIZE_COLUMNS)
+    grid = Grid.ending(as_of_ms, days)
+    read = days_of(grid, workplace.partition)
+    inventory = workplace.read_window("inventory", read, SIZE_COLUMNS)
     names = [f"{STEMS[resource]}_{which}" for resource in ("cpu", "memory") for which in ("mean", "max", "p95")]
     names += [f"{stem}_p95" for stem in NETWORK]
-    rows = workplace.read_window("samples", days, ["vm_id", "ts", "samples_seen", "samples_expected", *names])
-    grid = Grid.ending(as_of_ms, days)
+    rows = workplace.read_window("samples", read, ["vm_id", "ts", "samples_seen", "samples_expected", *names])
     cells = locate(rows.column("vm_id"), rows.column("ts"), grid, vms)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
     columns = {name: place(cells, rows.column(name)) for name in names}
@@ -248,8 +249,8 @@ def _moves(
         return []
     partition, lake = workplace.partition, workplace.lake
     inventory, samples = (workplace.tables(role)[0] for role in ("inventory", "samples"))
-    days = partition.trailing_days(parameters.rebalance_days)
     grid = Grid.ending(as_of_ms, parameters.rebalance_days)
+    days = partition.trailing_days(days_of(grid, partition))
     vms, read, missing = [], [], []
     for tenant in lake.tenants():
         if tenant == PLATFORM:

@@ -22,6 +22,8 @@ from resources.partition import DAY_MS
 
 SHORT_WINDOW_DAYS = 5
 LEVEL_DAYS = 7
+
+AHEAD = ("next_hour", "next_day", "next_week")
 INTERVAL_SHARE = 0.8
 
 
@@ -134,6 +136,8 @@ def trend_columns(
     figures = _figures(hours, daily, samples.unit, grid, parameters)
     for name in figures:
         figures[name] = _blank(figures[name], answered & ~late if name.startswith("next_") else answered)
+    for row in np.flatnonzero(answered & ~late):
+        reason[row] = _without_interval([name for name in AHEAD if np.isnan(figures[f"{name}_low"][row])])
     return {
         "metric": np.full(len(hours), samples.metric, dtype=object),
         "unit": np.full(len(hours), samples.unit, dtype=object),
@@ -146,6 +150,14 @@ def trend_columns(
         "coverage": coverage,
         **figures,
     }
+
+
+def _without_interval(names: list[str]) -> str | None:
+    """Return why these forecasts have no interval, None if all have one."""
+    if not names:
+        return None
+    listed = ", ".join(name.replace("_", " ") for name in names)
+    return f"too few past errors for an interval of {listed}: that takes a longer history"
 
 
 def _hours(values: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from resources.partition import DAY_MS, Partition
+
 HOUR_MS = 3_600_000
 HOURS_PER_DAY = 24
 
@@ -44,6 +46,18 @@ class Grid:
     @property
     def steps_per_hour(self) -> int:
         return HOUR_MS // self.step_ms
+
+
+def days_of(grid: Grid, partition: Partition) -> int:
+    """Return how many days ending with the partition's hold the whole of `grid`: of an unfinished day one more."""
+    return -((grid.start_ms - partition.end_ms) // DAY_MS)
+
+
+def within(rows: pa.Table, grid: Grid) -> pa.Table:
+    """Return the `rows` whose `ts` lies in `grid`: whole days that hold it hold what was before it, too."""
+    ts = rows.column("ts").cast(pa.int64())
+    inside = pc.and_(pc.greater_equal(ts, grid.start_ms), pc.less(ts, grid.end_ms))
+    return rows if pc.all(inside).as_py() is not False else rows.filter(inside)
 
 
 @dataclass(frozen=True)

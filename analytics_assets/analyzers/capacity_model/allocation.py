@@ -17,12 +17,15 @@ SIZES = {"cpu": "vcpus", "memory": "memory_bytes"}
 class Allocated:
     """What VMs take by their sizes, stopped ones too: resource -> node -> amount.
 
-    `running` of them are not stopped, and have `running_sizes` together, by resource.
+    `running` are those that are not stopped: resource -> node -> the size of each.
     """
 
     by_node: dict[str, dict[str, float]] = field(default_factory=lambda: {name: {} for name in SIZES})
-    running: int = 0
-    running_sizes: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SIZES, 0.0))
+    running: dict[str, dict[str, list[float]]] = field(default_factory=lambda: {name: {} for name in SIZES})
+
+    def running_on(self, nodes: Iterable[str], resource: str) -> list[float]:
+        """Return the sizes of the VMs that run on `nodes`."""
+        return [size for node in nodes for size in self.running[resource].get(node, ())]
 
 
 def allocated_by_node(inventories: Iterable[pa.Table]) -> Allocated:
@@ -42,10 +45,9 @@ def allocated_by_node(inventories: Iterable[pa.Table]) -> Allocated:
         for number, row in enumerate(last):
             if nodes[row] is None or any(np.isnan(values[number]) for values in sizes.values()):
                 continue
-            runs = states[row] != "stopped"
-            found.running += runs
             for name, values in sizes.items():
                 on_node, size = found.by_node[name], float(values[number])
                 on_node[nodes[row]] = on_node.get(nodes[row], 0.0) + size
-                found.running_sizes[name] += size * runs
+                if states[row] != "stopped":
+                    found.running[name].setdefault(nodes[row], []).append(size)
     return found

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from analytics_assets.analyzers.capacity_model.allocation import Allocated
 from analytics_assets.analyzers.capacity_model.parameters import CapacityParameters
 from analytics_assets.analyzers.capacity_model.rows import RECENT_DAYS, Demand, Supply
-from analytics_assets.analyzers.capacity_model.vms import total_demand
-from analytics_assets.kernels.coverage import sample_counts
+from analytics_assets.analyzers.capacity_model.vms import in_total, total_demand
+from analytics_assets.kernels.coverage import SampleCounts, sample_counts
 from analytics_assets.kernels.matrix import (
     HOURS_PER_DAY,
     Grid,
@@ -40,13 +40,26 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes, and of each resource what they demand and have; `seen` and `expected` are their samples."""
+    """The nodes, and of each resource what they demand and have; `seen` and `expected` are their samples.
+
+    `counted` (resource -> bool) are those whose size is in that of the cluster.
+    """
 
     nodes: tuple[str, ...]
     demand: Mapping[str, Demand]
     supply: Mapping[str, Supply]
+    counted: Mapping[str, NDArray[np.bool_]]
     seen: int
     expected: int
+
+    def counted_names(self, resource: str) -> list[str]:
+        """Return the nodes whose size of `resource` is in that of the cluster."""
+        return [self.nodes[number] for number in np.flatnonzero(self.counted[resource])]
+
+    def left_out(self, resource: str) -> list[str]:
+        """Return the nodes whose size of `resource` is known and not in that of the cluster."""
+        known = self.supply[resource].physical > 0
+        return [self.nodes[number] for number in np.flatnonzero(known & ~self.counted[resource])]
 
 
 def node_load(load: pa.Table, grid: Grid, allocated: Allocated, parameters: CapacityParameters) -> Nodes:
@@ -54,8 +67,8 @@ def node_load(load: pa.Table, grid: Grid, allocated: Allocated, parameters: Capa
     own = load.filter(pc.equal(load.column("scope").cast(pa.string()), "node"))
     nodes = entity_ids(own.column("node_id"))
     cells = locate(own.column("node_id"), own.column("ts"), grid, nodes)
-    counts = sample_counts(cells, own.column("samples_seen"), own.column("samples_expected"))
-    demand, supply = {}, {}
+    counts = without_ended(sample_counts(cells, own.column("samples_seen"), own.column("samples_expected")), grid)
+    demand, supply, counted = {}, {}, {}
     shape = (len(nodes), grid.count // grid.steps_per_hour, grid.steps_per_hour)
     for resource in UNITS:
         mean = place(cells, own.column(f"{USED[resource]}_mean")).reshape(shape)
@@ -76,26 +89,39 @@ def node_load(load: pa.Table, grid: Grid, allocated: Allocated, parameters: Capa
         none = 0.0 if allocated.by_node[resource] else np.nan
         held = np.array([allocated.by_node[resource].get(node, none) for node in nodes], dtype=np.float64)
         supply[resource] = Supply(np.where(size > 0, size, np.nan), held, missing, parameters.overcommit(resource))
+        counted[resource] = in_total(size, demand[resource], np.zeros(len(nodes), np.bool_))
     seen_all, expected_all = (int(values.sum(dtype=np.float64)) for values in (counts.seen, counts.expected))
-    return Nodes(nodes, demand, supply, seen_all, expected_all)
+    return Nodes(nodes, demand, supply, counted, seen_all, expected_all)
 
 
 def cluster(nodes: Nodes, resource: str, minimum_coverage: float) -> tuple[Demand, Supply]:
-    """Return what all nodes whose size is known demand and have together."""
-    supply, demand = nodes.supply[resource], nodes.demand[resource]
+    """Return what all nodes whose size is known demand and have together.
+
+    A node that has ended is in the demand until then, and not in the size.
+    """
+    supply, demand, counted = nodes.supply[resource], nodes.demand[resource], nodes.counted[resource]
     known = supply.physical > 0
     running = np.zeros(demand.mean.shape, dtype=np.float32)
     together = total_demand(demand, known, running, minimum_coverage)
     missing = np.array([None if known.any() else f"no node has a known {resource} size"], dtype=object)
-    physical = np.array([supply.physical[known].sum() if known.any() else np.nan])
-    return together, Supply(physical, np.array([supply.allocated[known].sum()]), missing, supply.overcommit)
+    physical = np.array([supply.physical[counted].sum() if known.any() else np.nan])
+    return together, Supply(physical, np.array([supply.allocated[counted].sum()]), missing, supply.overcommit)
 
 
 def recent_shares(nodes: Nodes, resource: str) -> dict[str, float]:
     """Return each node's share of what all of them demanded in the last days, by their means."""
     used = np.nan_to_num(row_mean(nodes.demand[resource].mean[:, -RECENT_DAYS * HOURS_PER_DAY :]))
-    used = np.where(nodes.supply[resource].physical > 0, used, 0.0)
+    used = np.where(nodes.counted[resource], used, 0.0)
     return dict(zip(nodes.nodes, (used / max(float(used.sum()), 1e-12)).tolist(), strict=True))
+
+
+def without_ended(counts: SampleCounts, grid: Grid) -> SampleCounts:
+    """Return the counts with nothing expected of what has ended: what sent no sample in the last day of `grid`.
+
+    Where nothing sent one nobody measured, and nothing is known to have ended.
+    """
+    recent: NDArray[np.bool_] = np.any(counts.seen[:, -HOURS_PER_DAY * grid.steps_per_hour :] > 0, axis=1)
+    return counts.ended_where(~recent) if recent.any() else counts
 
 
 def last_known(values: NDArray[np.float32]) -> NDArray[np.float64]:

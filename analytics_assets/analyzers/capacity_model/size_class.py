@@ -140,11 +140,10 @@ class _Rest:
         cpu, memory = (rows.columns["recommended_total"][vm] for rows in (self.evidence.cpu, self.evidence.memory))
         vcpus, size = self.size["cpu"][vm], self.size["memory"][vm]
         share = limits.oversized_percent / 100
-        lasting = limits.warning_days + limits.recommend_extra_days
         unmeasured = "" if self.disk_known[vm] else "; disk not judged"
         if cpu <= share * vcpus and memory <= share * size:
             return "oversized", (
-                f"with headroom and the growth of {lasting} days it needs {cpu:g} of {vcpus:g} vCPUs and "
+                f"with headroom and the growth of {limits.lasting_days} days it needs {cpu:g} of {vcpus:g} vCPUs and "
                 f"{memory / GIB:.1f} of {size / GIB:.1f} GiB memory: both at most {limits.oversized_percent:g} % of "
                 f"the size{unmeasured}"
             )

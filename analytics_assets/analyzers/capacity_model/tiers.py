@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics_assets.analyzers.capacity_model.nodes import last_known
+from analytics_assets.analyzers.capacity_model.nodes import last_known, without_ended
 from analytics_assets.analyzers.capacity_model.rows import Demand, Supply
 from analytics_assets.kernels.coverage import sample_counts
 from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row_max, row_mean, row_quantile
@@ -34,7 +34,7 @@ def storage_tiers(rows: pa.Table, grid: Grid) -> Tiers:
     own = rows.filter(pc.equal(rows.column("entity_kind").cast(pa.string()), "tier"))
     tiers = entity_ids(own.column("entity_id"))
     cells = locate(own.column("entity_id"), own.column("ts"), grid, tiers)
-    counts = sample_counts(cells, own.column("samples_seen"), own.column("samples_expected"))
+    counts = without_ended(sample_counts(cells, own.column("samples_seen"), own.column("samples_expected")), grid)
     shape = (len(tiers), grid.count // grid.steps_per_hour, grid.steps_per_hour)
     used = place(cells, own.column("used_bytes_mean")).reshape(shape)
     most = place(cells, own.column("used_bytes_max")).reshape(shape)

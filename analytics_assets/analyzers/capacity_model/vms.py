@@ -12,7 +12,8 @@ from analytics_assets.analyzers.capacity_model.rows import Demand, ResourceRows,
 from analytics_assets.analyzers.capacity_model.size_class import SizeEvidence, size_classes
 from analytics_assets.analyzers.capacity_model.sizes import Sizes
 from analytics_assets.kernels.coverage import SampleCounts, has_recent
-from analytics_assets.kernels.matrix import HOURS_PER_DAY, row_mean
+from analytics_assets.kernels.matrix import HOURS_PER_DAY
+from analytics_assets.kernels.totals import total_of
 
 UNITS = {"cpu": "cores", "memory": "bytes", "disk": "bytes"}
 STEMS = {"cpu": "cpu_percent", "memory": "memory_bytes", "disk": "disk_bytes"}
@@ -33,10 +34,14 @@ class VmSamples:
 
 @dataclass(frozen=True)
 class VmCapacity:
-    """Rows of all VMs by resource, what all of them demand and have together, and their size classes with reasons."""
+    """Rows of all VMs by resource, what all of them demand and have together, and their size classes with reasons.
+
+    `counted` (resource -> bool) are the VMs whose size is in the total.
+    """
 
     vms: Mapping[str, ResourceRows]
     total: Mapping[str, tuple[Demand, Supply]]
+    counted: Mapping[str, NDArray[np.bool_]]
     size_class: list[str]
     size_reason: list[str]
 
@@ -45,7 +50,7 @@ def vm_capacity(
     samples: VmSamples, sizes: Sizes, parameters: CapacityParameters, minimum_coverage: float
 ) -> VmCapacity:
     """Return the capacity of some VMs and of all of them together."""
-    vms, total = {}, {}
+    vms, total, counted = {}, {}, {}
     demands = {resource: vm_demand(resource, samples, sizes) for resource in STEMS}
     for resource, unit in UNITS.items():
         demand, size = demands[resource], sizes.at_end[resource]
@@ -54,10 +59,13 @@ def vm_capacity(
             resource, unit, demand, supply, parameters, minimum_coverage, at_least=AT_LEAST[resource]
         )
         _say_stopped(vms[resource], sizes)
-        known = float(np.nansum(size))
+        # A stopped VM uses neither CPU nor memory; its disk is in use all the same, and nobody measures it.
+        off = np.zeros(len(size), np.bool_) if resource == "disk" else sizes.stopped[:, -1] == 1
+        counted[resource] = in_total(supply.physical, demand, off)
+        known, held = float(size[counted[resource]].sum()), float(np.nansum(size))
         whole = Supply(
             np.array([known if known > 0 else np.nan]),
-            np.array([known if known > 0 else np.nan]),
+            np.array([held if held > 0 else np.nan]),
             np.array([None if known > 0 else f"no VM has a known {resource} size"], dtype=object),
         )
         total[resource] = (total_demand(demand, sizes.ever[resource], sizes.stopped, minimum_coverage), whole)
@@ -71,7 +79,7 @@ def vm_capacity(
         stopped=sizes.stopped,
     )
     size_class, size_reason = size_classes(evidence, parameters, minimum_coverage)
-    return VmCapacity(vms, total, size_class, size_reason)
+    return VmCapacity(vms, total, counted, size_class, size_reason)
 
 
 def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
@@ -83,38 +91,42 @@ def vm_demand(resource: str, samples: VmSamples, sizes: Sizes) -> Demand:
     infinite = np.isinf(maximum) | np.isinf(mean) | np.isinf(p95)
     if infinite.any():
         mean, maximum, p95 = (np.where(infinite, np.float32(np.nan), values) for values in (mean, maximum, p95))
-    expected = np.sum(samples.counts.expected, axis=1, dtype=np.float64, where=sizes.stopped != 1)
+    expected = expected_while_running(samples.counts, sizes.stopped)
     seen = samples.counts.seen_where(~np.isnan(p95))
-    whole = np.asarray(expected, np.int64)
-    return Demand(mean, maximum, p95, seen, whole, samples.buckets, np.asarray(infinite.any(axis=1)))
+    return Demand(mean, maximum, p95, seen, expected, samples.buckets, np.asarray(infinite.any(axis=1)))
+
+
+def expected_while_running(counts: SampleCounts, stopped: Hourly) -> NDArray[np.int64]:
+    """Return the samples expected per VM; none in the hours in which it was `stopped` (1) [VM, hour]."""
+    return np.asarray(np.sum(counts.expected, axis=1, dtype=np.float64, where=stopped != 1), np.int64)
+
+
+def in_total(physical: NDArray[np.float64], demand: Demand, off: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which VMs or nodes the size of all together is of: those of a known size whose use is known, too.
+
+    Those are the ones with a sample in the last day, and the `off` ones, which use nothing. Where none
+    has one nobody measured, and it is of all.
+    """
+    sized = physical > 0
+    measured = sized & has_recent(demand.mean, HOURS_PER_DAY)
+    return sized & (measured | off) if measured.any() else sized
 
 
 def total_demand(demand: Demand, included: NDArray[np.bool_], stopped: Hourly, minimum_coverage: float) -> Demand:
-    """Return the `included` VMs' demand together, as one row.
+    """Return the demand of those of the `included` VMs that have samples of it together, as one row.
 
-    A VM counts from its first hour with samples to its last (to the end, if that is within a
-    day of it), but for the hours it was stopped; an hour it lacks in between counts with the VM's own mean
-    over the window, so that a gap is not a drop. Hours in which fewer than `minimum_coverage` of
-    those VMs have samples have no total. Mean and p95 are both of the sum of the hourly means,
-    for peaks within an hour need not meet; the maximum is the sum of the maxima, an upper bound.
+    It is `total_of` them, but for the hours they were stopped.
+    Mean and p95 are both of the sum of the hourly means, for peaks within an hour need not meet; the
+    maximum is the sum of the maxima, an upper bound.
     """
-    mean, maximum, off = demand.mean[included], demand.maximum[included], stopped[included]
-    there = ~np.isnan(mean)
-    begun = np.maximum.accumulate(there, axis=1)
-    not_over = np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
-    not_over[has_recent(mean, HOURS_PER_DAY), -HOURS_PER_DAY:] = True
-    alive = begun & not_over & ((off != 1) | there)
-    enough = np.count_nonzero(there, axis=0) >= np.maximum(minimum_coverage * np.count_nonzero(alive, axis=0), 1)
-
-    def together(values: Hourly) -> NDArray[np.float64]:
-        own = row_mean(values).astype(np.float32)[:, None]
-        filled = np.where(there, values, np.where(alive, own, np.float32(0)))
-        return np.where(enough, np.sum(filled, axis=0, dtype=np.float64), np.nan)[None, :]
-
-    means = together(mean)
+    included = included & ~np.isnan(demand.mean).all(axis=1)
+    means, maxima = (
+        total_of(values[included], minimum_coverage, stopped[included])[None, :]
+        for values in (demand.mean, demand.maximum)
+    )
     return Demand(
         means,
-        together(maximum),
+        maxima,
         means,
         np.array([demand.seen[included].sum()]),
         np.array([demand.expected[included].sum()]),

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from analytics_assets.components import Workplace
 from analytics_assets.kernels.coverage import sample_counts
-from analytics_assets.kernels.matrix import Floats, Grid, entity_ids, locate, place, positions, row_mean
-from resources.partition import DAY_MS, PLATFORM, Partition
+from analytics_assets.kernels.matrix import Floats, Grid, entity_ids, locate, place, positions, row_mean, within
+from resources.partition import PLATFORM
 
 Read = Callable[[Sequence[str]], pa.Table]
 """Returns the window's rows with the named columns."""
@@ -39,7 +39,7 @@ def read_source(
     `rows_per_step` rows make a step of `grid`: their mean.
     """
     fine = Grid(grid.start_ms, grid.step_ms // rows_per_step, grid.count * rows_per_step)
-    rows = read([key, "ts", "samples_seen", "samples_expected"])
+    rows = within(read([key, "ts", "samples_seen", "samples_expected"]), grid)
     entities = entity_ids(rows.column(key))
     cells = locate(rows.column(key), rows.column("ts"), fine, entities)
     counts = sample_counts(cells, rows.column("samples_seen"), rows.column("samples_expected"))
@@ -87,11 +87,6 @@ def placement(read: Read, grid: Grid, vms: Sequence[str]) -> Placement:
     cells = locate(rows.column("vm_id"), rows.column("ts"), grid, vms)
     where = place(cells, pa.chunked_array([pa.array(code.astype(np.float32), mask=code < 0)]))
     return Placement(nodes, np.where(np.isnan(where), -1, where).astype(np.int32))
-
-
-def days_of(grid: Grid, partition: Partition) -> int:
-    """Return how many days ending with the partition's hold the whole of `grid`: of an unfinished day one more."""
-    return -((grid.start_ms - partition.end_ms) // DAY_MS)
 
 
 def tenants_samples(workplace: Workplace, days: int) -> tuple[list[tuple[str, Read]], tuple[str, ...]]:

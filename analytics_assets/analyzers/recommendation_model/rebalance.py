@@ -9,7 +9,7 @@ deterministic algorithms and adaptive heuristics for energy and performance effi
 Concurrency and Computation 24 (minimum migrations).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 RESOURCES = ("cpu", "memory")
@@ -73,29 +73,40 @@ def moves(
 ) -> tuple[list[Move], list[Node], list[Node]]:
     """Return the moves in order, the nodes that stay hot as no VM of theirs fits anywhere, and as `maximum` is up.
 
-    A VM is moved once. Equal choices are decided by id.
+    A VM is moved once. A node none of whose VMs fits is tried again when another one has been relieved.
+    Equal choices are decided by id.
     """
     now = {node.node_id: node for node in nodes}
     left = sorted(vms, key=lambda vm: vm.vm_id)
-    stuck: dict[str, Node] = {}
+    stuck: set[str] = set()
     found: list[Move] = []
-    while len(found) < maximum:
-        hot = [node for node in now.values() if node.fullest > hot_percent and node.node_id not in stuck]
-        if not hot:
+
+    def best(name: str, targets: Iterable[Node]) -> Move | None:
+        return _best_move(now[name], list(targets), [vm for vm in left if vm.node_id == name], cool_percent)
+
+    while hot := [node for node in now.values() if node.fullest > hot_percent and node.node_id not in stuck]:
+        if len(found) >= maximum:
+            stuck.update(node.node_id for node in hot if best(node.node_id, now.values()) is None)
             break
         source = min(hot, key=lambda node: (-node.fullest, node.node_id))
-        move = _best_move(source, now, [vm for vm in left if vm.node_id == source.node_id], cool_percent)
+        move = best(source.node_id, now.values())
         if move is None:
-            stuck[source.node_id] = source
+            stuck.add(source.node_id)
             continue
         found.append(move)
         now[move.source.node_id], now[move.target.node_id] = move.source_after, move.target_after
         left.remove(move.vm)
-    waiting = [now[name] for name in sorted(now) if now[name].fullest > hot_percent and name not in stuck]
-    return found, [stuck[name] for name in sorted(stuck)], waiting
+        # Only the node that the VM has left has more room than when the others were tried.
+        stuck = {name for name in stuck if best(name, [move.source_after]) is None}
+    hot_ones = [now[name] for name in sorted(now) if now[name].fullest > hot_percent]
+    return (
+        found,
+        [node for node in hot_ones if node.node_id in stuck],
+        [node for node in hot_ones if node.node_id not in stuck],
+    )
 
 
-def _best_move(source: Node, now: Mapping[str, Node], vms: Sequence[Placed], cool_percent: float) -> Move | None:
+def _best_move(source: Node, targets: Sequence[Node], vms: Sequence[Placed], cool_percent: float) -> Move | None:
     scarce = source.scarce
 
     def order(vm: Placed) -> tuple[bool, float, str]:
@@ -105,11 +116,13 @@ def _best_move(source: Node, now: Mapping[str, Node], vms: Sequence[Placed], coo
 
     for vm in sorted((vm for vm in vms if getattr(vm.demand, scarce) > 0), key=order):
         after = [
-            replace(node, demand=node.demand.plus(vm.demand)) for node in now.values() if node.node_id != source.node_id
+            (replace(node, demand=node.demand.plus(vm.demand)), node)
+            for node in targets
+            if node.node_id != source.node_id
         ]
-        fitting = [node for node in after if node.fullest <= cool_percent]
+        fitting = [pair for pair in after if pair[0].fullest <= cool_percent]
         if fitting:
-            target = min(fitting, key=lambda node: (node.fullest, node.node_id))
+            target_after, target = min(fitting, key=lambda pair: (pair[0].fullest, pair[0].node_id))
             rest = replace(source, demand=source.demand.plus(vm.demand, -1))
-            return Move(vm, source, now[target.node_id], rest, target)
+            return Move(vm, source, target, rest, target_after)
     return None

@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analytics_assets.kernels.matrix import Grid, entity_ids, locate, place, row_max, row_mean, row_quantile
+from analytics_assets.kernels.matrix import (
+    Grid,
+    days_of,
+    entity_ids,
+    locate,
+    place,
+    row_max,
+    row_mean,
+    row_quantile,
+    within,
+)
+from resources.partition import Partition
 
 HOUR = 3_600_000
 TS = pa.timestamp("ms", tz="UTC")
@@ -52,6 +65,24 @@ def test_a_grid_ends_with_the_last_whole_hour_and_holds_whole_days():
     assert grid.end_ms == 10 * 24 * HOUR + 5 * HOUR
     assert grid.count == 48
     assert Grid.ending(grid.end_ms, 2, 300_000).count == 576
+
+
+@pytest.mark.parametrize(("hour", "days"), [(24, 2), (23, 3), (1, 3), (0, 3)])
+def test_the_days_of_a_grid_hold_the_whole_of_it(hour, days):
+    """Stops the window of an unfinished day from being read a day short, so that its first hours are gaps."""
+    partition = Partition("acme", date(2026, 3, 28))
+    grid = Grid.ending(partition.start_ms + hour * HOUR, 2)
+    assert days_of(grid, partition) == days
+    assert partition.end_ms - days * 24 * HOUR <= grid.start_ms
+
+
+def test_what_the_days_of_a_grid_hold_besides_is_left_out():
+    """Stops a VM that ended before the window from having rows that say it has no samples."""
+    grid = Grid(HOUR, HOUR, 2)
+    rows = pa.table({"vm": ["gone", "a", "b", "new"], "ts": column(np.arange(4) * HOUR, pa.int64()).cast(TS)})
+    assert within(rows, grid)["vm"].to_pylist() == ["a", "b"]
+    assert within(rows.slice(1, 2), grid).num_rows == 2
+    assert within(rows.slice(0, 0), grid).num_rows == 0
 
 
 @given(

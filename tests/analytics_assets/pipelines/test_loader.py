@@ -92,6 +92,8 @@ def test_an_input_left_out_is_the_one_that_fits(tmp_path):
         ("component: trend", "component: trnd", 11, "there is no component 'trnd'"),
         ("window_days: 7", "window_day: 7", 13, "no parameter 'window_day'"),
         ("window_days: 7", "window_days: 1", 13, "greater than or equal to 2"),
+        ("window_days: 7", "window_days: true", 13, "window_days is True; give a number, without quotes"),
+        ("window_days: 7", "window_days: '7'", 13, "window_days is '7'; give a number, without quotes"),
         ("samples: system-load", "samples: system-lod", 12, "no instance 'system-lod'"),
         ("samples: system-load", "samplez: system-load", 12, "'samplez' is not known here"),
         ("samples: system-load", "samples: cpu-chart", 12, "reads load, rollup; cpu_chart is chart"),
