@@ -62,8 +62,9 @@ NOVEL_AFTER_MS = 3 * DAY_MS
 NOVEL, NOVEL_RESIDUAL = 1.05, 4.0
 """A point so many times as far from the level as any before is an alarm if its residual is this large."""
 
-TOLD_MS = DAY_MS / 2
-"""For so long after an alarm it must be farther by as much as within an event: the noise on a new level is no news."""
+RISING_MS, TOLD_MS = 1_800_000.0, DAY_MS / 2
+"""From so long after an alarm, when what happens has risen to its height, for so long it must be farther by as much as
+within an event: the noise on a new level is no news."""
 
 PEAK_SHARE, PEAK_DAYS = 0.6, 1.0
 """An alarm must exceed this share of the highest of late, which fades with this time constant."""
@@ -245,9 +246,9 @@ def replay_scores(
             bar = max(bar, REPEATED * repeated_peak(quarter_peak, quarter))
         news = excess / bar
         age_ms = ts_ms[i] - first_ms
-        novel = GROWN if alarmed and ts_ms[i] - alarm_ms < TOLD_MS else NOVEL
+        novel = GROWN if alarmed and RISING_MS <= ts_ms[i] - alarm_ms < TOLD_MS else NOVEL
         if novelty[i] >= novel and size >= NOVEL_RESIDUAL and age_ms >= NOVEL_AFTER_MS:
-            news = max(news, novelty[i] / novel)
+            news = max(news, novelty[i] / NOVEL)
         alarms = news >= 1.0 and age_ms >= LEARNING_MS and not known
         if alarms:
             alarmed, alarm_ms = True, ts_ms[i]
