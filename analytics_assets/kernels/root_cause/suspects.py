@@ -250,13 +250,13 @@ def _agreements(
     """Return every entity's agreement with the alarming metric, and the metric by which it is."""
     alarm = relative[alarming, metric]
     most_steps = len(alarm) // 2 - 1  # more than half of the window is compared
-    same = leading_agreement(relative[:, metric], alarm, most_steps)
+    along = leading_agreement(relative, alarm, most_steps)
     # Another metric may move against the alarm: availability falls where latency rises.
-    other = np.maximum(leading_agreement(relative, alarm, most_steps), leading_agreement(-relative, alarm, most_steps))
+    other = np.maximum(along, leading_agreement(-relative, alarm, most_steps))
     has_same = ~np.isnan(away[:, metric]).all(axis=1)
     best = np.where(other.max(axis=1) > 0, np.argmax(other, axis=1), changed)
     return (
-        np.where(has_same, same, other_share * other.max(axis=1)),
+        np.where(has_same, along[:, metric], other_share * other.max(axis=1)),
         np.where(has_same, metric, best),
     )
 
